@@ -1,0 +1,92 @@
+"""Every path, once; all are relative to the project's folder, which is the working directory of every stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+LEDGER = Path("data/ledger.csv")
+TEST_LOCK = Path("data/test.lock")
+
+REAL = Path("data/real")  # ingest
+REAL_IMAGES = REAL / "images"
+REAL_LABELS = REAL / "labels"
+REAL_MANIFEST = REAL / "manifest.csv"
+REAL_DECISIONS = REAL / "decisions.csv"
+REAL_CLASSES = REAL / "classes.json"
+
+VERIFIED = Path("data/verified")  # verify
+VERIFIED_MANIFEST = VERIFIED / "manifest.csv"
+VERIFIED_DECISIONS = VERIFIED / "decisions.csv"
+VERIFIED_SUMMARY = VERIFIED / "summary.json"
+
+RUNS = Path("data/runs")
+BASE = "base"  # the run of generation 0
+
+REVIEW = Path("data/review")  # review
+REVIEW_SUMMARY = REVIEW / "summary.json"
+
+REPORTS = Path("reports")  # report
+REPORT_PAGE = REPORTS / "index.html"
+REPORT_SUMMARY = REPORTS / "summary.md"
+REPORT_METRICS = REPORTS / "metrics.json"
+REPORT_PLOTS = REPORTS / "plots"
+
+STATE = Path(".tailwatch")  # locks and settings of libraries, never tracked
+TRAIN_LOCK = STATE / "train.lock"
+LEDGER_LOCK = STATE / "ledger.lock"
+ULTRALYTICS = STATE / "ultralytics"
+DATABASE = Path(".fiftyone")
+
+
+@dataclass(frozen=True, slots=True)
+class RunPaths:
+    """Where one run keeps what its stages write."""
+
+    run: str
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return RUNS / self.run
+
+    @property
+    def synthetic(self) -> Path:
+        """Output of generate: images, labels, manifest."""
+        return self.folder / "synthetic"
+
+    @property
+    def synthetic_manifest(self) -> Path:
+        """One row a synthetic image of this run."""
+        return self.synthetic / "manifest.csv"
+
+    @property
+    def mix(self) -> Path:
+        """Output of mix: manifest, lists, class counts."""
+        return self.folder / "mix"
+
+    @property
+    def mix_manifest(self) -> Path:
+        """The training images of this run, one row each."""
+        return self.mix / "manifest.csv"
+
+    @property
+    def train(self) -> Path:
+        """Output of train: weights, curve, summary."""
+        return self.folder / "train"
+
+    @property
+    def weights(self) -> Path:
+        """The weights of the last step."""
+        return self.train / "weights.pt"
+
+    @property
+    def audit(self) -> Path:
+        """Output of audit: predictions, matches, figures."""
+        return self.folder / "audit"
+
+    @property
+    def gate(self) -> Path:
+        """The verdict."""
+        return self.folder / "gate.json"
