@@ -45,6 +45,8 @@ def write_json(path: Path, value: Any) -> None:
 def fresh_folder(path: Path) -> Iterator[Path]:
     """Give an empty folder beside ``path`` that takes its place only when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left_over in path.parent.glob(f".{path.name}.*"):  # of a process that was killed
+        shutil.rmtree(left_over, ignore_errors=True)
     aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     aside.chmod(0o755)
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 PARAMS = Path("params.yaml")
 LEDGER = Path("data/ledger.csv")
 TEST_LOCK = Path("data/test.lock")
+IMPORTS = Path("data/imports")  # lists of the imports that the ledger accepts
 
 REAL = Path("data/real")  # ingest
 REAL_IMAGES = REAL / "images"
@@ -72,6 +73,11 @@ class RunPaths:
         return self.mix / "manifest.csv"
 
     @property
+    def pool_manifest(self) -> Path:
+        """The synthetic images of this run and of those it descends from."""
+        return self.mix / "pool.csv"
+
+    @property
     def train(self) -> Path:
         """Output of train: weights, curve, summary."""
         return self.folder / "train"
@@ -85,6 +91,26 @@ class RunPaths:
     def audit(self) -> Path:
         """Output of audit: predictions, matches, figures."""
         return self.folder / "audit"
+
+    @property
+    def predictions(self) -> Path:
+        """Predicted boxes on val and test, at the low floor."""
+        return self.audit / "predictions.csv"
+
+    @property
+    def boxes(self) -> Path:
+        """The labelled test boxes, and whether each was found."""
+        return self.audit / "boxes.csv"
+
+    @property
+    def replicates(self) -> Path:
+        """Bootstrap replicates of mAP, one row a resample of the test images."""
+        return self.audit / "replicates.csv"
+
+    @property
+    def figures(self) -> Path:
+        """All figures of the audit."""
+        return self.audit / "audit.json"
 
     @property
     def gate(self) -> Path:

@@ -1,0 +1,201 @@
+"""Everything that knows ultralytics: training, and predicting with what was trained."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+from pipeline.core import files, images, manifest, paths
+from pipeline.core.errors import UserError
+from pipeline.core.params import Train
+
+ROUNDS = 20  # how often a training reports, and steps of the learning rate's schedule
+NMS_IOU = 0.6
+MAX_BOXES = 300  # an image
+_PREDICT_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predicted:
+    """What a detector finds in one image.
+
+    Attributes:
+        classes: class ids, shape (n,).
+        confidences: shape (n,), descending.
+        boxes: left, top, right, bottom in pixels, shape (n, 4).
+    """
+
+    classes: npt.NDArray[np.int64]
+    confidences: npt.NDArray[np.float64]
+    boxes: npt.NDArray[np.float64]
+
+
+def _ultralytics() -> Any:
+    """Import ultralytics, kept to this project's folder and off the network."""
+    os.environ["YOLO_CONFIG_DIR"] = str(paths.ULTRALYTICS.absolute())
+    os.environ["YOLO_OFFLINE"] = "true"
+    os.environ["YOLO_AUTOINSTALL"] = "false"
+    os.environ["YOLO_VERBOSE"] = "false"
+    os.environ["ULTRALYTICS_SAFE_LOAD"] = "1"
+    paths.ULTRALYTICS.mkdir(parents=True, exist_ok=True)
+    import ultralytics
+
+    wanted = dict.fromkeys(("sync", "dvc", "wandb", "mlflow", "comet", "clearml", "neptune", "raytune", "tensorboard"), False)
+    known = {key: value for key, value in wanted.items() if ultralytics.settings.get(key, value) != value}
+    if known:
+        ultralytics.settings.update(known)
+    return ultralytics
+
+
+def _device(device: str | int) -> str:
+    if device != "auto":
+        return str(device)
+    import torch
+
+    return "0" if torch.cuda.is_available() else "cpu"
+
+
+@contextlib.contextmanager
+def _loading(weights: Path) -> Iterator[None]:
+    """Turn what a damaged or missing model file raises into a clear error."""
+    if not weights.is_file():
+        raise UserError(f"model file {weights} is missing; wanted an ultralytics .yaml or a local .pt (train.model).")
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"model file {weights} cannot be loaded: {reason[:300]}. If the pipeline made it, delete it and run "
+            "`uv run dvc repro`; if it is yours (train.model), give a whole file."
+        ) from error
+
+
+def train(
+    listed: Sequence[Path], classes: Sequence[str], params: Train, *, seed: int, out: Path
+) -> None:
+    """Train a detector for ``params.steps`` steps and write its last weights.
+
+    Args:
+        listed: training images; an image that is there twice is seen twice as often.
+        classes: class names by id.
+        params: how to train.
+        seed: of weights, order and augmentation.
+        out: folder for ``weights.pt`` and ``curve.csv``.
+
+    Raises:
+        UserError: the model file is missing or cannot be loaded.
+    """
+    _ultralytics()
+    from ultralytics.nn.tasks import torch_safe_load
+
+    from pipeline.adapters import yolo_trainer
+
+    model = Path(params.model)
+    with _loading(model):
+        if model.suffix == ".pt":
+            torch_safe_load(str(model))
+        elif not isinstance(yaml.safe_load(model.read_text()), dict):
+            raise ValueError("not a model description")
+    device = _device(params.device)
+    with tempfile.TemporaryDirectory(prefix="tailwatch-train-") as scratch:
+        data = _write_dataset(Path(scratch), listed, classes)
+        settings: dict[str, Any] = {
+            "data": str(data), "model": str(model), "task": "detect", "imgsz": params.image_size, "device": device,
+            "epochs": min(ROUNDS, params.steps), "batch": params.batch, "nbs": params.batch, "workers": params.workers,
+            "optimizer": "AdamW", "lr0": params.learning_rate, "cos_lr": True, "warmup_epochs": 1.0,
+            "warmup_bias_lr": 0.0, "cls": params.class_gain, "seed": seed % 2**31, "deterministic": device != "cpu",
+            "amp": device != "cpu", "cache": "ram", "close_mosaic": 0, "patience": 0, "plots": False, "val": True,
+            "save": True, "exist_ok": True, "verbose": False, "project": scratch, "name": "run", "pretrained": False,
+            **params.augment,
+        }  # fmt: skip
+        os.environ[yolo_trainer.STEPS_VARIABLE] = str(params.steps)
+        trainer = yolo_trainer.FixedStepsTrainer(overrides=settings)
+        trainer.train()
+        files.write_bytes(out / "weights.pt", trainer.last.read_bytes())
+        shutil.copyfile(trainer.csv, out / "curve.csv")
+
+
+def _write_dataset(scratch: Path, listed: Sequence[Path], classes: Sequence[str]) -> Path:
+    """Lay out what ultralytics reads, out of links: its cache files then stay out of the pipeline's outputs.
+
+    It wants images for a validation too, which is not run: the first training image stands there.
+    """
+    for split, chosen in (("train", listed), ("val", listed[:1])):
+        images_folder, labels_folder = scratch / split / "images", scratch / split / "labels"
+        images_folder.mkdir(parents=True)
+        labels_folder.mkdir()
+        for number, path in enumerate(chosen):
+            name = f"{number:07d}"  # stems must be unique, and an image may be listed twice
+            (images_folder / f"{name}{path.suffix}").symlink_to(path.absolute())
+            label = manifest.label_path(path)
+            if not label.is_file():  # ultralytics would take it for an image without objects
+                raise UserError(f"label file {label} is missing. Run `uv run dvc repro` to make it anew.")
+            (labels_folder / f"{name}.txt").symlink_to(label.absolute())
+    data = scratch / "data.yaml"
+    data.write_text(
+        yaml.safe_dump(
+            {
+                "path": str(scratch), "train": "train/images", "val": "val/images",
+                "names": dict(enumerate(classes)), "images": len(listed),
+            },  # fmt: skip
+            allow_unicode=True,
+        )
+    )
+    return data
+
+
+def predict(
+    weights: Path, listed: Sequence[Path], *, image_size: int, confidence: float, device: str | int
+) -> list[Predicted]:
+    """Find objects in images.
+
+    Args:
+        weights: of the detector.
+        listed: the images.
+        image_size: side in pixels to which images are scaled.
+        confidence: floor, in (0, 1).
+        device: as in params.yaml.
+
+    Returns:
+        One result an image, in the same order.
+
+    Raises:
+        UserError: the weights cannot be loaded, or an image is missing.
+    """
+    ultralytics = _ultralytics()
+    with _loading(weights):
+        model = ultralytics.YOLO(str(weights), task="detect")
+    import torch
+
+    found: list[Predicted] = []
+    for start in range(0, len(listed), _PREDICT_BATCH):
+        chunk = [images.read(path) for path in listed[start : start + _PREDICT_BATCH]]
+        if start == 0 and _device(device) == "cpu":
+            # The first call sets ultralytics' own number of threads; see FixedStepsTrainer.
+            model.predict(chunk[:1], imgsz=image_size, device="cpu", verbose=False, save=False)
+            torch.set_num_threads(os.cpu_count() or 1)
+        results = model.predict(
+            chunk, imgsz=image_size, conf=confidence, iou=NMS_IOU, max_det=MAX_BOXES, agnostic_nms=False, rect=False,
+            device=_device(device), verbose=False, save=False, batch=_PREDICT_BATCH,
+        )  # fmt: skip
+        found += [
+            Predicted(
+                classes=result.boxes.cls.cpu().numpy().astype(np.int64),
+                confidences=result.boxes.conf.cpu().numpy().astype(np.float64),
+                boxes=result.boxes.xyxy.cpu().numpy().astype(np.float64).reshape(-1, 4),
+            )
+            for result in results
+        ]
+    return found

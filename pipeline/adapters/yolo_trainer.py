@@ -1,0 +1,119 @@
+"""The trainer: ultralytics' own, without what a fixed number of steps does not need.
+
+Imported by ``adapters/yolo.py`` when a training starts, and by name in the worker processes of a multi-GPU training;
+hence a module of its own, with the heavy imports at the top.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from ultralytics.data.build import InfiniteDataLoader, build_dataloader, seed_worker
+from ultralytics.models.yolo.detect import DetectionTrainer
+
+STEPS_VARIABLE = "TAILWATCH_STEPS"  # reaches the workers of a multi-GPU training, which ultralytics' settings cannot
+
+
+class PassSampler(torch.utils.data.Sampler[int]):
+    """Draws a fixed number of images a round, from one shuffled pass over the data after another.
+
+    A round thus has the same number of steps whatever the size of the dataset, and every image is seen equally often
+    to within one.
+    """
+
+    def __init__(self, images: int, a_round: int, *, seed: int, rank: int, world_size: int) -> None:
+        """Draw ``a_round`` images a round and process, out of ``images``."""
+        self._images, self._a_round = images, a_round
+        self._rank, self._world_size = max(rank, 0), max(world_size, 1)
+        self._generator = torch.Generator().manual_seed(seed)
+        self._left: list[int] = []
+
+    def __iter__(self) -> Iterator[int]:
+        """Give one round of this process's share."""
+        for position in range(self._a_round * self._world_size):
+            if not self._left:
+                self._left = torch.randperm(self._images, generator=self._generator).tolist()
+            image = self._left.pop()
+            if position % self._world_size == self._rank:
+                yield image
+
+    def __len__(self) -> int:
+        """Images a round."""
+        return self._a_round
+
+    def set_epoch(self, epoch: int) -> None:
+        """Nothing to do: the rounds follow one another."""
+
+
+class FixedStepsTrainer(DetectionTrainer):  # type: ignore[misc] - ultralytics has no types
+    """Trains for an exact number of steps, keeps the last weights, and looks at no validation image.
+
+    The time of a validation and of a checkpoint a round is saved; the split ``val`` stays unseen for the choice of the
+    operating point.
+    """
+
+    def _rounds(self) -> tuple[int, int]:
+        steps = int(os.environ[STEPS_VARIABLE])
+        return steps, -(-steps // self.epochs)
+
+    def get_dataloader(self, dataset_path: str, batch_size: int = 16, rank: int = 0, mode: str = "train") -> Any:
+        """Build the loader of one round; see :class:`PassSampler`."""
+        dataset = self.build_dataset(dataset_path, mode, batch_size)
+        if mode != "train":
+            return build_dataloader(dataset, batch=batch_size, workers=0, shuffle=False, rank=-1, device=self.device)
+        found, wanted = len(dataset), int(self.data["images"])
+        if found != wanted:
+            raise RuntimeError(f"ultralytics kept {found} of {wanted} training images")
+        seed = self.args.seed
+        generator = torch.Generator()
+        generator.manual_seed(seed)
+        sampler = PassSampler(
+            len(dataset), batch_size * self._rounds()[1], seed=seed, rank=rank, world_size=self.world_size
+        )
+        workers = self.args.workers
+        return InfiniteDataLoader(
+            dataset,
+            batch_size=batch_size,
+            sampler=sampler,
+            num_workers=workers,
+            prefetch_factor=4 if workers else None,
+            pin_memory=self.device.type == "cuda",
+            collate_fn=dataset.collate_fn,
+            worker_init_fn=seed_worker,
+            generator=generator,
+        )
+
+    def _setup_train(self) -> None:
+        super()._setup_train()
+        if self.device.type == "cpu":  # ultralytics leaves one core out, half the speed of a machine with two
+            torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+        self._steps_done = 0
+        self._started = time.monotonic()
+
+    def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Count the steps, and stop after the last."""
+        self._steps_done += 1
+        if self._steps_done >= self._rounds()[0]:
+            self.stop = True
+        return super().preprocess_batch(batch)  # type: ignore[no-any-return]
+
+    def validate(self) -> tuple[dict[str, float], float]:
+        """Look at no validation image, and say how far the training is."""
+        steps = self._rounds()[0]
+        losses = " ".join(f"{name.removesuffix('_loss')} {float(value):.3f}" for name, value in self.tloss.items())
+        elapsed = time.monotonic() - self._started
+        print(f"  step {min(self._steps_done, steps)}/{steps}  {elapsed:5.1f} s  {losses}", flush=True)  # noqa: T201
+        return {}, 0.0
+
+    def save_model(self) -> bool:
+        """Write the checkpoint of the last round only."""
+        if not self.stop and self.epoch + 1 < self.epochs:
+            return False
+        return bool(super().save_model())
+
+    def final_eval(self) -> None:
+        """Skip ultralytics' validation of its best weights: the last weights are used."""

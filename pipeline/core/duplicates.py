@@ -1,0 +1,78 @@
+"""Exact and near duplicates.
+
+Exact duplicates have one image id. Near duplicates have perceptual hashes that differ in few of their 64 bits; the
+hash is imagehash's ``phash`` (sign of the low frequencies of the discrete cosine transform; Zauner 2010).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import imagehash
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from pipeline.core import images
+
+Hashes = npt.NDArray[np.uint64]
+_ROWS_A_BLOCK = 1024  # bounds the memory of the distance matrix
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Two near duplicates: positions in the two sets, and the distance in bits."""
+
+    first: int
+    second: int
+    distance: int
+
+
+def perceptual_hash(pixels: npt.NDArray[np.uint8]) -> int:
+    """Perceptual hash of an image.
+
+    Args:
+        pixels: BGR, shape (height, width, 3).
+    """
+    bits = imagehash.phash(Image.fromarray(np.ascontiguousarray(pixels[:, :, ::-1]))).hash
+    return int.from_bytes(np.packbits(bits.ravel()).tobytes(), "big")
+
+
+def hash_files(paths: Sequence[str]) -> Hashes:
+    """Perceptual hashes of image files, shape (n,)."""
+    return np.array([perceptual_hash(images.read(path)) for path in paths], dtype=np.uint64)
+
+
+def near_pairs(first: Hashes, second: Hashes, *, within: int) -> list[Pair]:
+    """All pairs of one hash of each set that differ in at most ``within`` bits, sorted by position.
+
+    With the same array given twice, each pair is there once and no hash is paired with itself.
+    """
+    same = first is second
+    pairs = []
+    for start in range(0, len(first), _ROWS_A_BLOCK):
+        distance = np.bitwise_count(first[start : start + _ROWS_A_BLOCK, None] ^ second[None, :])
+        for row, column in np.argwhere(distance <= within):
+            if not same or start + row < column:
+                pairs.append(Pair(first=int(start + row), second=int(column), distance=int(distance[row, column])))
+    return pairs
+
+
+def groups(count: int, pairs: Sequence[Pair]) -> list[list[int]]:
+    """Connected groups of positions 0 … count - 1, each sorted, in the order of their first member; singles included."""
+    parent = list(range(count))
+
+    def root(item: int) -> int:
+        while parent[item] != item:
+            parent[item] = parent[parent[item]]
+            item = parent[item]
+        return item
+
+    for pair in pairs:
+        low, high = sorted((root(pair.first), root(pair.second)))
+        parent[high] = low
+    members: dict[int, list[int]] = {}
+    for item in range(count):
+        members.setdefault(root(item), []).append(item)
+    return list(members.values())

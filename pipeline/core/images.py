@@ -1,0 +1,308 @@
+"""Image files: read whole or refused with a reason, and PNG files that carry text.
+
+Pillow is the one library here beside OpenCV. OpenCV fills what a truncated JPEG lacks with grey and says nothing;
+Pillow raises. And Pillow reads a size without allocating the pixels. Its format classes are used directly:
+``Image.open`` warns about large images by a global limit, and ultralytics replaces it in its own process.
+
+A decoder that is fed hostile bytes may raise almost anything, so both places that call one turn every ``Exception``
+into a ValueError with a reason.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import warnings
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFile, ImageOps
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile, PngInfo
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from pipeline.core.errors import UserError
+
+Pixels = npt.NDArray[np.uint8]
+
+SYNTHETIC_MARK = "tailwatch:synthetic"
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_FORMATS: tuple[tuple[re.Pattern[bytes], str, Callable[[io.BytesIO], ImageFile.ImageFile]], ...] = (
+    (re.compile(re.escape(_PNG)), "PNG", PngImageFile),
+    (re.compile(rb"\xff\xd8\xff"), "JPEG", JpegImageFile),
+    (re.compile(rb"BM"), "BMP", BmpImageFile),
+    (re.compile(rb"II\*\0|MM\0\*|II\+\0|MM\0\+"), "TIFF", TiffImageFile),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), "WebP", WebPImageFile),
+)
+_WANTED = "wanted PNG, JPEG, BMP, TIFF or WebP"
+_ORIENTATION = 0x0112
+_SIXTEEN_BITS = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
+_PLAIN_MODES = frozenset({"L", "P", "RGB"})
+_TEXT_LIMIT = 1 << 20  # bytes that a compressed text may unpack to
+# A marker that ends entropy-coded data: neither a stuffed FF00 nor a restart marker.
+_MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
+_FILLER = b"\xaa\x55" + bytes(range(1, 255)) * 4  # scan data without a marker in it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageHeader:
+    """What a file's header says; width and height in pixels, mostly before the EXIF orientation is applied."""
+
+    format: str
+    width: int
+    height: int
+    mode: str  # Pillow's name for the channels and their depth: L, RGB, P, CMYK, I;16, ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """A whole image: BGR pixels of shape (height, width, 3), upright.
+
+    ``as_is`` says that the file may be stored unchanged: OpenCV's and ultralytics' readers see these same pixels.
+    """
+
+    pixels: Pixels
+    width: int
+    height: int
+    as_is: bool
+
+
+def probe(data: bytes) -> ImageHeader:
+    """Read format and size from the header; no pixel is decoded.
+
+    Raises:
+        ValueError: not an image of a known format, or its header is broken.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image, name = _open(data)
+    return ImageHeader(format=name, width=image.width, height=image.height, mode=image.mode)
+
+
+def decode(data: bytes, *, max_pixels: int) -> Decoded:
+    """Decode a whole image, upright, transparent parts on white, 16-bit values by their high byte.
+
+    Args:
+        data: the file's bytes.
+        max_pixels: an image of more pixels than this is refused before anything is allocated for them.
+
+    Raises:
+        ValueError: the format is unknown, the image is too large, broken, cut off or has several frames. The message
+            says which.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about metadata; what concerns the pixels raises
+        image, name = _open(data)
+        count = image.width * image.height
+        if count > max_pixels:
+            raise ValueError(f"{image.width} x {image.height} is {count:,} pixels, wanted at most {max_pixels:,}")
+        frames = _frames(image)
+        if frames > 1:
+            raise ValueError(f"{name} with {frames} frames or pages, wanted a single picture")
+        plain = _is_plain(image, data)
+        try:
+            image.load()
+            _check_whole(image, data)
+            pixels = _bgr(_upright(image))
+        except ValueError:
+            raise
+        except Exception as error:  # noqa: BLE001 - see the module's docstring
+            raise ValueError(f"{name} is broken or cut off: {_one_line(error)}") from None
+    seen = _seen_by_opencv(data) if plain else None
+    # JPEG decoders may differ by a grey value; what training will see is then what counts.
+    as_is = seen is not None and seen.shape == pixels.shape and (name == "JPEG" or np.array_equal(seen, pixels))
+    if as_is and seen is not None:
+        pixels = seen
+    return Decoded(pixels=pixels, width=pixels.shape[1], height=pixels.shape[0], as_is=as_is)
+
+
+def read(path: Path | str) -> Pixels:
+    """Read an image that this project stored: BGR, shape (height, width, 3).
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if pixels is None:
+        state = "is damaged" if Path(path).exists() else "is missing"
+        raise UserError(f"image {path} {state}. Run `uv run dvc checkout`, or `uv run dvc repro` to make it anew.")
+    return np.asarray(pixels, dtype=np.uint8)
+
+
+def encode_png(pixels: Pixels, text: Mapping[str, str] | None = None) -> bytes:
+    """A PNG file of BGR pixels, shape (height, width, 3), or grey ones, shape (height, width).
+
+    Args:
+        pixels: 8 bits a channel.
+        text: written as text chunks in the order of their keys; equal input gives equal bytes.
+
+    Raises:
+        ValueError: a key or a text that PNG cannot hold.
+    """
+    info = PngInfo()
+    for key, value in sorted((text or {}).items()):
+        if not re.fullmatch(r"[!-~]([ -~]{0,77}[!-~])?", key) or "\0" in value:
+            raise ValueError(f"PNG text {key!r}, wanted a key of 1 to 79 ASCII characters and a text without NUL")
+        info.add_text(key, value)
+    upright = pixels[:, :, ::-1] if pixels.ndim == 3 else pixels  # noqa: PLR2004 - height, width, channel
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(upright)).save(file, format="PNG", pnginfo=info)
+    return file.getvalue()
+
+
+def png_text(data: bytes) -> dict[str, str]:
+    """The text chunks of a PNG file, as far as the file goes; a later one of the same key wins.
+
+    A file that is no PNG has none. Checksums are not looked at: a damaged mark is still a mark.
+    """
+    texts = {}
+    for kind, payload in _png_chunks(data):
+        pair = _text_of(kind, payload)
+        if pair is not None:
+            texts[pair[0]] = pair[1]
+    return texts
+
+
+def is_marked_synthetic(data: bytes) -> bool:
+    """Whether this project wrote the image; reads PNG text only, never raises."""
+    return SYNTHETIC_MARK in png_text(data)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _open(data: bytes) -> tuple[ImageFile.ImageFile, str]:
+    if not data:
+        raise ValueError(f"empty file, {_WANTED}")
+    for magic, name, reader in _FORMATS:
+        if magic.match(data):
+            try:
+                return reader(io.BytesIO(data)), name
+            except Exception as error:  # noqa: BLE001 - see the module's docstring
+                raise ValueError(f"{name} with a broken header or a size of zero: {_one_line(error)}") from None
+    start = data[:16]
+    what = f"text that starts with {start!r}" if start.isascii() and b"\0" not in start else f"starts with {start!r}"
+    raise ValueError(f"not an image of a known format ({what}), {_WANTED}")
+
+
+def _frames(image: ImageFile.ImageFile) -> int:
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except Exception as error:  # noqa: BLE001 - see the module's docstring
+        raise ValueError(f"the list of frames is broken: {_one_line(error)}") from None
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # noqa: BLE001 - an image whose EXIF cannot be read has no orientation
+        return 1
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    return ImageOps.exif_transpose(image) if _orientation(image) != 1 else image
+
+
+def _is_plain(image: ImageFile.ImageFile, data: bytes) -> bool:
+    """Whether every reader takes this file the same way: 8-bit grey or colour, opaque, upright, nothing after it."""
+    if image.mode not in _PLAIN_MODES or "transparency" in image.info or _orientation(image) != 1:
+        return False
+    if isinstance(image, PngImageFile):
+        return data[24] <= 8  # noqa: PLR2004 - the bit depth; Pillow shows 16-bit colour as RGB
+    if isinstance(image, JpegImageFile):
+        return _jpeg_end(data) == len(data)
+    return isinstance(image, BmpImageFile)
+
+
+def _seen_by_opencv(data: bytes) -> Pixels | None:
+    pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
+    return None if pixels is None else pixels.astype(np.uint8, copy=False)
+
+
+def _bgr(image: Image.Image) -> Pixels:
+    if image.mode in _SIXTEEN_BITS or (image.mode == "I" and image.format == "PNG"):
+        high = (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)
+        return np.repeat(high[:, :, None], 3, axis=2)
+    if image.mode in {"I", "F"} or image.mode.startswith("I;"):
+        raise ValueError(f"pixels of mode {image.mode} have no known range, wanted 8 or 16 bits a channel")
+    if image.mode in {"LA", "PA", "RGBA", "La", "RGBa"} or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
+
+
+def _check_whole(image: ImageFile.ImageFile, data: bytes) -> None:
+    """Raise ValueError for what Pillow lets pass: a missing end, scan data that stops early."""
+    if ImageFile.LOAD_TRUNCATED_IMAGES:
+        raise ValueError("Pillow's LOAD_TRUNCATED_IMAGES is on in this process, so a cut file would pass; turn it off")
+    if isinstance(image, PngImageFile) and all(kind != b"IEND" for kind, _ in _png_chunks(data)):
+        raise ValueError("PNG is cut off: it has no end chunk")
+    if not isinstance(image, JpegImageFile):
+        return
+    end = _jpeg_end(data)
+    if end is None:
+        raise ValueError("JPEG is cut off: it has no end marker (FFD9)")
+    # The decoder makes up scan data that is missing before the end marker. Offered other data there, it takes that,
+    # and the picture changes; where the scan is whole, it needs none.
+    other = JpegImageFile(io.BytesIO(data[: end - 2] + _FILLER + data[end - 2 : end]))
+    other.load()
+    if other.tobytes() != image.tobytes():
+        raise ValueError("JPEG is cut off: scan data is missing before its end marker")
+
+
+def _jpeg_end(data: bytes) -> int | None:
+    """Offset of the first byte after the end marker; None if there is none. Embedded previews are passed over."""
+    position = 2
+    while (found := _MARKER.search(data, position)) is not None:
+        marker, position = found.group(1)[0], found.end()
+        if marker == 0xD9:  # noqa: PLR2004 - end of image
+            return position
+        if marker in {0x01, 0xD8}:  # they stand alone
+            continue
+        if position + 2 > len(data):
+            return None
+        position += max(2, int.from_bytes(data[position : position + 2], "big"))
+    return None
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Type and payload of each chunk up to the end or to where the file is cut off."""
+    if not data.startswith(_PNG):
+        return
+    position = len(_PNG)
+    while position + 8 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, position)
+        if position + 12 + size > len(data):
+            return
+        yield kind, data[position + 8 : position + 8 + size]
+        position += 12 + size
+
+
+def _text_of(kind: bytes, payload: bytes) -> tuple[str, str] | None:
+    """Key and text of a text chunk; None for any other chunk or one that cannot be read."""
+    key, separator, rest = payload.partition(b"\0")
+    if not separator or kind not in {b"tEXt", b"zTXt", b"iTXt"}:
+        return None
+    packed = kind == b"zTXt"
+    if kind == b"iTXt":
+        packed = rest[:1] == b"\1"
+        rest = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
+    elif packed:
+        rest = rest[1:]
+    if packed:
+        try:
+            rest = zlib.decompressobj().decompress(rest, _TEXT_LIMIT)
+        except zlib.error:
+            rest = b""  # the key still counts
+    encoding = "utf-8" if kind == b"iTXt" else "latin-1"
+    return key.decode("latin-1"), rest.decode(encoding, errors="replace")

@@ -1,0 +1,181 @@
+"""One validated row an image: the table that flows through every stage."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import pandas as pd
+
+from pipeline.core import files, labels
+from pipeline.core.errors import UserError
+
+Split = Literal["train", "val", "test"]
+Origin = Literal["real", "synthetic"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+_HEX = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One image.
+
+    Attributes:
+        image_id: SHA-256 of the source file's bytes; of the pixels, for an image that this project composes.
+        name: what the source calls the image.
+        path: the image file, relative to the project's folder; its label file is beside it under ``labels``.
+        split: train, val or test; empty where no split is given yet.
+        generation: training round that made it; 0 for a real image.
+        run: the run that made it; empty for a real image.
+        parents: ids of the images it was made from.
+        lineage_depth: 0 for a real image, else one more than its deepest parent.
+        human_verified: a person confirmed the labels as they are now.
+        label_digest: SHA-256 of the label file's text.
+        width: pixels.
+        height: pixels.
+        boxes: number of boxes by class id.
+    """
+
+    image_id: str
+    name: str
+    path: str
+    split: Split | Literal[""]
+    origin: Origin
+    generation: int
+    run: str
+    parents: tuple[str, ...]
+    lineage_depth: int
+    human_verified: bool
+    label_digest: str
+    width: int
+    height: int
+    boxes: tuple[tuple[int, int], ...]
+
+    def __post_init__(self) -> None:
+        """Refuse a row that cannot be."""
+        problems = [
+            (len(self.image_id) != _HEX, f"image_id {self.image_id!r} is not a SHA-256"),
+            (len(self.label_digest) != _HEX, f"label_digest {self.label_digest!r} is not a SHA-256"),
+            (self.split not in (*SPLITS, ""), f"split {self.split!r} is not one of {', '.join(SPLITS)}"),
+            (self.origin not in get_args(Origin), f"origin {self.origin!r} is not real or synthetic"),
+            (min(self.width, self.height) < 1, f"size {self.width} x {self.height}"),
+            (Path(self.path).is_absolute() or ".." in Path(self.path).parts, f"path {self.path!r} leaves the project"),
+            (self.origin == "real" and (self.lineage_depth, self.parents) != (0, ()), "a real image with parents"),
+            (self.origin == "synthetic" and self.lineage_depth < 1, "a synthetic image of lineage depth 0"),
+            (self.origin == "synthetic" and self.split in ("val", "test"), f"a synthetic image in {self.split}"),
+        ]
+        for wrong, message in problems:
+            if wrong:
+                raise ValueError(f"manifest row {self.name or self.image_id!r}: {message}")
+
+    @property
+    def label_path(self) -> Path:
+        """The image's YOLO label file."""
+        return label_path(Path(self.path))
+
+
+def label_path(image: Path) -> Path:
+    """Where the labels of an image are: ``…/images/x.png`` has ``…/labels/x.txt``."""
+    return image.parent.parent / "labels" / f"{image.stem}.txt"
+
+
+def count_boxes(boxes: Iterable[labels.Box]) -> tuple[tuple[int, int], ...]:
+    """Number of boxes by class id, sorted by class id; classes without a box are left out."""
+    return tuple(sorted(Counter(box.class_id for box in boxes).items()))
+
+
+def class_counts(rows: Iterable[Row], classes: int) -> list[int]:
+    """Number of boxes of each class over all rows, by class id."""
+    counts = [0] * classes
+    for row in rows:
+        for class_id, number in row.boxes:
+            counts[class_id] += number
+    return counts
+
+
+def rare_classes(counts: Sequence[int], names: Sequence[str], *, share: float, named: Sequence[str]) -> list[str]:
+    """Classes with a smaller share of the boxes than ``share``, and those named, in class order.
+
+    Raises:
+        UserError: a named class is not in the dataset.
+    """
+    for name in named:
+        if name not in names:
+            raise UserError(f"params.yaml: audit.rare_classes names {name!r}, wanted one of {', '.join(names)}.")
+    total = sum(counts)
+    return [
+        name for name, count in zip(names, counts, strict=True) if name in named or (total and count / total < share)
+    ]
+
+
+def write(path: Path, rows: Iterable[Row]) -> None:
+    """Write a manifest, sorted by split and image id; the columns are the fields of :class:`Row`."""
+    ordered = sorted(rows, key=lambda row: (row.split, row.generation, row.image_id))
+    frame = pd.DataFrame([_flat(row) for row in ordered], columns=list(Row.__dataclass_fields__))
+    files.write_text(path, frame.to_csv(index=False, lineterminator="\n"))
+
+
+def _flat(row: Row) -> dict[str, object]:
+    flat = asdict(row)
+    flat["parents"] = " ".join(row.parents)
+    flat["boxes"] = " ".join(f"{class_id}:{number}" for class_id, number in row.boxes)
+    return flat
+
+
+def read(path: Path) -> list[Row]:
+    """Read a manifest.
+
+    Raises:
+        UserError: the file is missing or is not a manifest; the message names the row.
+    """
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing. Run `uv run dvc repro` to make it.") from None
+    frame = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
+    columns = list(Row.__dataclass_fields__)
+    if list(frame.columns) != columns:
+        raise UserError(
+            f"{path} has the columns {', '.join(frame.columns)}; wanted {', '.join(columns)}. "
+            "It is made by the pipeline: run `uv run dvc repro`."
+        )
+    rows = []
+    for number, record in enumerate(frame.to_dict("records"), start=2):
+        try:
+            rows.append(_row({str(key): str(value) for key, value in record.items()}))
+        except (ValueError, KeyError) as error:
+            raise UserError(f"{path} line {number}: {error}. It is made by the pipeline: run `uv run dvc repro`.") from None
+    return rows
+
+
+def _row(record: dict[str, str]) -> Row:
+    boxes = (pair.split(":") for pair in record["boxes"].split())
+    return Row(
+        image_id=record["image_id"],
+        name=record["name"],
+        path=record["path"],
+        split=record["split"],  # type: ignore[arg-type] - checked by Row
+        origin=record["origin"],  # type: ignore[arg-type] - checked by Row
+        generation=int(record["generation"]),
+        run=record["run"],
+        parents=tuple(record["parents"].split()),
+        lineage_depth=int(record["lineage_depth"]),
+        human_verified={"True": True, "False": False}[record["human_verified"]],
+        label_digest=record["label_digest"],
+        width=int(record["width"]),
+        height=int(record["height"]),
+        boxes=tuple((int(class_id), int(number)) for class_id, number in boxes),
+    )
+
+
+def read_classes(path: Path) -> list[str]:
+    """Read the class names, in the order of their ids."""
+    try:
+        return [str(name) for name in json.loads(path.read_text())]
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing. Run `uv run dvc repro` to make it.") from None

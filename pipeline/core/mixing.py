@@ -1,0 +1,105 @@
+"""Which images a run trains on: real and synthetic at the arm's ratio, by the arm's policy.
+
+Sources of the policies: ``replace`` and ``accumulate``, Gerstgrasser et al. 2024 (arXiv 2404.01413);
+``accumulate-subsample``, Kazdan et al. 2024 (arXiv 2410.16713).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.core.errors import UserError
+from pipeline.core.manifest import Row
+from pipeline.core.params import Arm, Mix
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shares:
+    """How many images of each origin."""
+
+    real: int
+    synthetic: int
+
+
+def shares(real: int, arm: Arm, mix: Mix) -> Shares:
+    """How many images of each origin a run trains on; the ratio is met to the nearest image.
+
+    With ``all-real``, every real image is kept and synthetic ones are added; at a ratio of 1 no real image fits, and
+    the run gets as many synthetic images as there are real ones. ``accumulate-subsample`` draws as many images as
+    there are real ones, unless the total is a number.
+
+    Args:
+        real: verified real training images.
+        arm: policy and ratio.
+        mix: the total.
+
+    Raises:
+        UserError: the total asks for more real images than there are.
+    """
+    if mix.total == "all-real" and arm.policy != "accumulate-subsample":
+        if arm.ratio == 1:
+            return Shares(real=0, synthetic=real)
+        return Shares(real=real, synthetic=round(real * arm.ratio / (1 - arm.ratio)))
+    total = real if mix.total == "all-real" else mix.total
+    synthetic = round(total * arm.ratio)
+    if total - synthetic > real:
+        raise UserError(
+            f"mix.total is {total} and the ratio {arm.ratio:g}: wanted {total - synthetic} real images, there are {real} "
+            "verified ones. Lower mix.total, raise the arm's ratio, or verify more images."
+        )
+    return Shares(real=total - synthetic, synthetic=synthetic)
+
+
+def choose(
+    real: Sequence[Row], newest: Sequence[Row], pool: Sequence[Row], arm: Arm, mix: Mix, rng: np.random.Generator
+) -> list[Row]:
+    """Choose the training images of one run.
+
+    Args:
+        real: verified real training images.
+        newest: synthetic images of this generation.
+        pool: synthetic images of all generations so far, the newest included.
+        arm: policy and ratio.
+        mix: total, and floor of real images a class.
+        rng: of the draw.
+
+    Raises:
+        UserError: there are too few images to meet the ratio, or the floor.
+    """
+    wanted = shares(len(real), arm, mix)
+    candidates = newest if arm.policy == "replace" else pool
+    if wanted.synthetic > len(candidates):
+        raise UserError(
+            f"the ratio {arm.ratio:g} wants {wanted.synthetic} synthetic images, the policy {arm.policy} has "
+            f"{len(candidates)}. Raise generate.images to {wanted.synthetic} or more, or lower the arm's ratio."
+        )
+    kept_real = _with_floor(real, wanted.real, mix.min_real_a_class, rng)
+    drawn = sorted(rng.permutation(len(candidates))[: wanted.synthetic])
+    return [*kept_real, *(candidates[int(position)] for position in drawn)]
+
+
+def _with_floor(rows: Sequence[Row], wanted: int, floor: int, rng: np.random.Generator) -> list[Row]:
+    """Draw ``wanted`` rows, first ``floor`` rows with each class (or all there are), the rarest class first."""
+    order = [int(position) for position in rng.permutation(len(rows))]
+    if wanted == len(rows):
+        return list(rows)
+    holders: dict[int, list[int]] = {}
+    for position in order:
+        for class_id, _ in rows[position].boxes:
+            holders.setdefault(class_id, []).append(position)
+    chosen: set[int] = set()
+    if wanted:
+        for class_id in sorted(holders, key=lambda class_id: (len(holders[class_id]), class_id)):
+            have = len(chosen.intersection(holders[class_id]))
+            spare = [position for position in holders[class_id] if position not in chosen]
+            chosen.update(spare[: max(floor - have, 0)])
+    if len(chosen) > wanted:
+        raise UserError(
+            f"mix.min_real_a_class is {floor}: that takes {len(chosen)} real images, the mixture has room for {wanted}. "
+            "Lower the floor, raise mix.total, or lower the arm's ratio."
+        )
+    chosen.update([position for position in order if position not in chosen][: wanted - len(chosen)])
+    return [rows[position] for position in sorted(chosen)]

@@ -1,0 +1,58 @@
+"""How a stage starts and ends: its arguments, and what a person sees when something is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import sys
+from collections.abc import Callable
+
+from pipeline.core.errors import UserError
+
+_DISK = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission denied",
+}
+
+
+def explain(error: OSError) -> str:
+    """A failed write or read in words that say what to do."""
+    reason = _DISK.get(error.errno or 0, error.strerror or str(error))
+    return f"{reason}: {error.filename or 'a file'}. Mend that and run the command again; nothing was half written."
+
+
+def report(message: str) -> None:
+    """Say what a person should know, on standard error."""
+    print(message, file=sys.stderr, flush=True)  # noqa: T201 - a command line's output
+
+
+def start_plain(main: Callable[[], None]) -> None:
+    """Run a stage that has no runs; exit with 1 after a user's error, with 130 after Ctrl-C."""
+    argparse.ArgumentParser(description=main.__doc__).parse_args()
+    _guarded(main)
+
+
+def start(main: Callable[[str], None]) -> None:
+    """Run a stage for one run, given by ``--run NAME``; see :func:`start_plain`."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--run", required=True, metavar="NAME", help="the run, as in params.yaml, or base")
+    name = parser.parse_args().run
+    _guarded(lambda: main(name))
+
+
+def _guarded(action: Callable[[], None]) -> None:
+    try:
+        action()
+    except UserError as error:
+        report(f"error: {error}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        report("interrupted; nothing was half written. Run the command again to go on.")
+        sys.exit(130)
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        report(f"error: {explain(error)}")
+        sys.exit(1)

@@ -1,0 +1,215 @@
+"""Take real images in: decode them whole, check their labels, keep or reject each with a reason."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core import digits, files, images, labels, manifest, params, paths, stage
+from pipeline.core.errors import UserError
+from pipeline.core.manifest import SPLITS, Row
+from pipeline.core.sources import reading
+from pipeline.core.sources.found import SourceImage, to_box
+
+_STEM = 16  # hexadecimal digits of the image id in a file's name
+_FREE_SPACE = 1 << 26  # bytes left over when everything is stored
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What became of one thing that was found."""
+
+    kind: Literal["image", "box", "label"]
+    image: str
+    where: str
+    decision: Literal["kept", "rejected"]
+    reason: str
+
+
+@dataclass(slots=True)
+class Intake:
+    """What has been taken in so far."""
+
+    folder: Path
+    rows: dict[str, Row] = field(default_factory=dict)  # by image id
+    decisions: list[Decision] = field(default_factory=list)
+
+    def decide(self, kind: Literal["image", "box", "label"], image: str, where: str, reason: str = "") -> None:
+        """Note that something was kept, or rejected for a reason."""
+        decision: Literal["kept", "rejected"] = "rejected" if reason else "kept"
+        self.decisions.append(Decision(kind=kind, image=image, where=where, decision=decision, reason=reason))
+
+    def store(self, row: Row, data: bytes, boxes: list[labels.Box]) -> None:
+        """Write one image and its labels, and note its row."""
+        target = self.folder / Path(row.path).relative_to(paths.REAL)
+        target.write_bytes(data)
+        manifest.label_path(target).write_text(labels.format_boxes(boxes))
+        self.rows[row.image_id] = row
+
+
+def main() -> None:
+    """Take real images in: decode them whole, check their labels, keep or reject each with a reason."""
+    settings = params.load().ingest
+    with files.fresh_folder(paths.REAL) as folder:
+        (folder / paths.REAL_IMAGES.name).mkdir()
+        (folder / paths.REAL_LABELS.name).mkdir()
+        intake = Intake(folder)
+        if settings.source == "digits":
+            classes = list(settings.digits.classes)
+            _compose(settings.digits, intake, params.load().seed)
+        else:
+            classes = _read(settings, intake)
+        _check_rejected(intake.decisions, settings.max_rejected)
+        manifest.write(folder / paths.REAL_MANIFEST.name, intake.rows.values())
+        frame = pd.DataFrame(intake.decisions, columns=list(Decision.__dataclass_fields__))
+        text = frame.to_csv(index=False, lineterminator="\n").encode(errors="backslashreplace")
+        files.write_bytes(folder / paths.REAL_DECISIONS.name, text)
+        files.write_json(folder / paths.REAL_CLASSES.name, classes)
+    counts = Counter((decision.kind, decision.decision) for decision in intake.decisions)
+    stage.report("ingest: " + ", ".join(f"{number} {kind} {what}" for (kind, what), number in sorted(counts.items())))
+
+
+def _row(image_id: str, name: str, split: str, suffix: str, size: tuple[int, int], boxes: list[labels.Box]) -> Row:
+    return Row(
+        image_id=image_id,
+        name=name,
+        path=str(paths.REAL_IMAGES / f"{image_id[:_STEM]}{suffix}"),
+        split=split if split in SPLITS else "",  # type: ignore[arg-type] - checked here
+        origin="real",
+        generation=0,
+        run="",
+        parents=(),
+        lineage_depth=0,
+        human_verified=False,
+        label_digest=labels.digest(boxes),
+        width=size[0],
+        height=size[1],
+        boxes=manifest.count_boxes(boxes),
+    )
+
+
+def _compose(settings: params.Digits, intake: Intake, seed: int) -> None:
+    """Compose the pages of handwritten digits."""
+    from sklearn.datasets import load_digits
+
+    dataset = load_digits()
+    ink = dataset.images.astype(np.uint8)
+    unknown = [name for name in settings.classes if name not in digits.NAMES]
+    if unknown:
+        raise UserError(f"params.yaml: ingest.digits.classes has {unknown[0]!r}, wanted names from {digits.NAMES}.")
+    order = [digits.NAMES.index(name) for name in settings.classes]  # class id -> digit
+    targets = [order.index(int(digit)) if int(digit) in order else len(order) for digit in dataset.target]
+    shares = [getattr(settings.identities, split) for split in SPLITS]
+    for split, identities in zip(SPLITS, digits.split_identities(targets, shares, seed=seed), strict=True):
+        style = digits.PageStyle(
+            size=settings.page,
+            digit_size=settings.digit,
+            digits_a_page=settings.digits_a_page,
+            classes=len(order),
+            tail=getattr(settings.tail, split),
+        )
+        for number in range(getattr(settings.pages, split)):
+            name = f"{split}/{number:05d}"
+            page = digits.compose(ink, identities, style, key=f"{seed}/{name}")
+            boxes = [
+                labels.from_corners(
+                    placed.class_id,
+                    [
+                        placed.x / style.size,
+                        placed.y / style.size,
+                        (placed.x + placed.width) / style.size,
+                        (placed.y + placed.height) / style.size,
+                    ],
+                )
+                for placed in page.digits
+            ]
+            image_id = hashlib.sha256(f"{style.size}\n".encode() + page.pixels.tobytes()).hexdigest()
+            size = (style.size, style.size)
+            intake.store(_row(image_id, name, split, ".png", size, boxes), images.encode_png(page.pixels), boxes)
+            intake.decide("image", name, "page")
+            for index in range(len(boxes)):
+                intake.decide("box", name, f"digit {index}")
+
+
+def _read(settings: params.Ingest, intake: Intake) -> list[str]:
+    """Read a source from disk; gives its class names."""
+    source = reading.read(settings.source, Path(settings.path))
+    for reject in source.unused:
+        intake.decide("label", "", reject.name, reject.reason)
+    # The test split has the first claim on an image that is there twice, then val.
+    claims = {"test": 0, "val": 1, "train": 2, None: 3}
+    for found in sorted(source.images, key=lambda image: (claims[image.split], image.name)):
+        reason = found.problem or _take(found, settings, intake, source.classes)
+        intake.decide("image", found.name, found.split or "", reason)
+        for reject in found.rejected:
+            intake.decide("box", found.name, reject.name, reject.reason)
+        if reason:
+            for box in found.boxes:
+                intake.decide("box", found.name, box.where, "its image was rejected")
+    return list(source.classes)
+
+
+def _take(found: SourceImage, settings: params.Ingest, intake: Intake, classes: tuple[str, ...]) -> str:
+    """Store one image with its good boxes; gives the reason when the image is rejected."""
+    if found.path.stat().st_size + _FREE_SPACE > shutil.disk_usage(intake.folder).free:
+        raise UserError(f"the disk is nearly full: {intake.folder.parent}. Free space and run `uv run dvc repro` again.")
+    data = found.path.read_bytes()
+    if images.is_marked_synthetic(data):
+        return "marked as synthetic by this project; a synthetic image never enters as real"
+    image_id = hashlib.sha256(data).hexdigest()
+    if image_id in intake.rows:
+        twin = intake.rows[image_id]
+        return f"exact duplicate of {twin.name}" + (f" in {twin.split}" if twin.split else "")
+    try:
+        decoded = images.decode(data, max_pixels=settings.max_pixels)
+    except ValueError as error:
+        return str(error)
+    boxes = list(_boxes(found, settings, intake, classes, (decoded.width, decoded.height)))
+    suffix = found.path.suffix.lower() if decoded.as_is else ".png"
+    stored = data if decoded.as_is else images.encode_png(decoded.pixels)
+    size = (decoded.width, decoded.height)
+    intake.store(_row(image_id, found.name, found.split or "", suffix, size, boxes), stored, boxes)
+    return ""
+
+
+def _boxes(
+    found: SourceImage, settings: params.Ingest, intake: Intake, classes: tuple[str, ...], size: tuple[int, int]
+) -> Iterator[labels.Box]:
+    for box in found.boxes:
+        try:
+            class_id = classes.index(box.class_name)
+            label = to_box(box, class_id=class_id, width=size[0], height=size[1], tolerance=settings.tolerance)
+        except ValueError as error:
+            intake.decide("box", found.name, box.where, str(error))
+        else:
+            intake.decide("box", found.name, box.where)
+            yield label
+
+
+def _check_rejected(decisions: list[Decision], limit: float) -> None:
+    """Stop when too much is rejected: a wrong setting looks just like that.
+
+    Raises:
+        UserError: more than the limit of the images, or of the boxes; the message has the commonest reasons.
+    """
+    for kinds, name in ((("image",), "images"), (("box", "label"), "boxes and labels")):
+        chosen = [decision for decision in decisions if decision.kind in kinds]
+        rejected = [decision for decision in chosen if decision.decision == "rejected"]
+        if len(rejected) > limit * len(chosen):
+            examples = "; ".join(f"{one.image} {one.where}: {one.reason}".strip() for one in rejected[:5])
+            raise UserError(
+                f"{len(rejected)} of {len(chosen)} {name} were rejected, more than ingest.max_rejected "
+                f"({limit:.1%}). The first: {examples}. Correct the source, or raise the limit."
+            )
+
+
+if __name__ == "__main__":
+    stage.start_plain(main)
