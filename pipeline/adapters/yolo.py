@@ -47,6 +47,8 @@ def _ultralytics() -> Any:
     os.environ["YOLO_AUTOINSTALL"] = "false"
     os.environ["YOLO_VERBOSE"] = "false"
     os.environ["ULTRALYTICS_SAFE_LOAD"] = "1"
+    # Torch's threads wait for one another in a busy loop; beside another busy process that made training 25 times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     paths.ULTRALYTICS.mkdir(parents=True, exist_ok=True)
     import ultralytics
 

@@ -77,7 +77,7 @@ def read(path: Path) -> list[Entry]:
         UserError: the file is missing, or a row is malformed or does not fit the chain; the message names the row.
     """
     try:
-        text = path.read_text(newline="")
+        text = path.read_bytes().decode()
     except FileNotFoundError:
         raise UserError(
             f"{path} is missing; it is the record of human verification and is kept in git. "

@@ -71,17 +71,15 @@ class Ingest:
     """Where real images come from, and what is accepted of them."""
 
     source: Literal["digits", "yolo", "coco", "voc"]
-    path: str | None
+    path: str
     max_rejected: float
     max_pixels: int
     tolerance: float
     digits: Digits
 
     def __post_init__(self) -> None:
-        """A source from disk needs a path."""
-        require(
-            self.source == "digits" or bool(self.path), f"path is empty, wanted the folder of the {self.source} source"
-        )
+        """Refuse shares and limits out of range."""
+        require(bool(self.path), "path is empty, wanted the folder of the source")
         require(0 <= self.max_rejected <= 1, f"max_rejected {self.max_rejected:g}, wanted a share in [0, 1]")
         require(0 <= self.tolerance < 0.5, f"tolerance {self.tolerance:g}, wanted a fraction in [0, 0.5)")  # noqa: PLR2004
         require(self.max_pixels > 0, f"max_pixels {self.max_pixels}, wanted more than 0")

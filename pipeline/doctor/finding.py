@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,14 +74,21 @@ class Output:
 
 
 def run(command: Sequence[str], *, timeout: float) -> Output:
-    """Run a command to its end, or to the timeout in seconds.
+    """Run a command to its end, or to the timeout in seconds, with messages in English.
 
     Raises:
         OSError: the command cannot be started.
     """
     try:
-        # The commands are the project's own Python, git and mongod.
-        result = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout, check=False)  # noqa: S603
+        result = subprocess.run(  # noqa: S603 - the commands are the project's own Python, git, ldd and mongod
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+            env={**os.environ, "LC_ALL": "C"},  # messages are read here, so they must be in one language
+        )
     except subprocess.TimeoutExpired:
         return Output(code=None, stdout="", stderr="")
     return Output(code=result.returncode, stdout=result.stdout, stderr=result.stderr)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.doctor.finding import Finding, last_line, ok, problem, run, warning
+from pipeline.doctor.finding import Finding, ok, problem, run, warning
 
 _LINKS = ("hardlink", "symlink")
 
@@ -27,8 +27,8 @@ def check_git(folder: Path, executable: str | None = None) -> Finding:
     if "dubious ownership" in output.stderr:
         message = f"{folder.resolve()} belongs to another user"
         return problem("git", message, f"Type: git config --global --add safe.directory {folder.resolve()}")
-    message = f"{folder.resolve()}: {last_line(output.stderr)}"
-    return problem("git", message, "Get the project with git clone, or type: git init")
+    reason = output.stderr.partition("\n")[0].removeprefix("fatal: ") or "git gives no answer"
+    return problem("git", f"{folder.resolve()}: {reason}", "Get the project with git clone, or type: git init")
 
 
 def check_dvc(folder: Path) -> list[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import struct
+import warnings
 import zlib
 from collections.abc import Callable, Mapping
 
@@ -148,7 +149,7 @@ def test_huge_png_is_refused_from_its_header() -> None:
     [
         pytest.param(b"", "empty file", id="empty"),
         pytest.param(b"this is a text, not a picture", "text that starts with", id="text"),
-        pytest.param(b"\0\1\2\3", "not an image of a known format", id="unknown"),
+        pytest.param(b"\0\1\2\3", r"known format \(starts with", id="unknown"),
         pytest.param(b"GIF89a", "wanted PNG, JPEG, BMP, TIFF or WebP", id="gif"),
         pytest.param(png_header(0, 5), "size of zero", id="zero width"),
         pytest.param(b"\x89PNG\r\n\x1a\n", "PNG with a broken header", id="signature only"),
@@ -213,6 +214,16 @@ def test_exif_orientation(kind: str) -> None:
     assert (decoded.width, decoded.height, decoded.as_is) == (SIZE[1], SIZE[0], False)
     assert decoded.pixels[2, SIZE[1] // 2].min() > 240
     assert decoded.pixels[-3, SIZE[1] // 2].max() < 15
+
+
+def test_broken_exif_is_passed_over() -> None:
+    """EXIF data that cannot be read costs neither the image nor a warning."""
+    data = saved(photograph(), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert images.decode(data, max_pixels=LIMIT).pixels.shape == (SIZE[1], SIZE[0], 3)
+        assert images.probe(data).format == "JPEG"
+    assert not caught
 
 
 def test_lenient_pillow_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,6 +302,7 @@ def test_text_chunks_of_other_writers(payload: bytes) -> None:
         pytest.param(lambda data: data, True, id="whole"),
         pytest.param(lambda data: data[:120], True, id="cut off"),
         pytest.param(lambda data: data[:40], False, id="cut before the mark"),
+        pytest.param(lambda data: data[:62], False, id="cut inside the mark"),
         pytest.param(lambda _: saved(photograph(), "PNG"), False, id="without a mark"),
         pytest.param(lambda _: saved(photograph(), "JPEG"), False, id="jpeg"),
         pytest.param(lambda _: b"", False, id="empty"),

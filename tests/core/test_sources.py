@@ -403,15 +403,18 @@ def test_coco_classes_of_several_files(tmp_path: Path) -> None:
     assert [(image.name, image.split) for image in source.images] == [("train/a.jpg", "train"), ("val/a.jpg", "val")]
     assert source.images[1].boxes[0].class_name == "eel"
     assert [reject.name for reject in source.unused] == ["annotations/captions_val.json"]
+    label = {"id": 1, "image_id": 1, "category_id": 0, "bbox": [1, 1, 2, 2]}
+    coco_file(tmp_path / "annotations" / "instances_train.json", categories=[parent, cat], annotations=[label])
+    assert read("coco", tmp_path).classes == ("animals", "cat", "eel")
 
 
 def test_coco_image_in_two_splits(tmp_path: Path) -> None:
-    """An image that two files list belongs to test before train; the other mention shows."""
+    """An image that two files list belongs to val before train; the other mention shows."""
     coco_file(tmp_path / "annotations" / "instances_train.json")
-    coco_file(tmp_path / "annotations" / "instances_test.json")
+    coco_file(tmp_path / "annotations" / "instances_val.json")
     put(tmp_path / "images" / "a.jpg")
     found = [(image.split, image.problem) for image in read("coco", tmp_path).images]
-    assert found == [("test", None), ("train", "listed a second time; annotations/instances_test.json has it already")]
+    assert found == [("val", None), ("train", "listed a second time; annotations/instances_val.json has it already")]
 
 
 @pytest.mark.parametrize(

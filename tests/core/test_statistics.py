@@ -257,8 +257,17 @@ def settled(lost: float, gained: float, boxes: int, *, margin: float, alpha: flo
         (5, 0, 40, 0.1, 2.0),
         (4, 1, 20, 0.1, 3.0),
         (1, 6, 50, 0.05, 1.0),
+        (5, 1, 40, 0.1, 1.0),
     ],
-    ids=["nothing_lost", "as_many_gained", "half_the_margin", "lost_only", "one_of_three_classes", "improved"],
+    ids=[
+        "nothing_lost",
+        "as_many_gained",
+        "half_the_margin",
+        "lost_only",
+        "one_of_three_classes",
+        "improved",
+        "exactly_the_margin",
+    ],
 )
 def test_boxes_to_settle_is_where_the_verdict_turns(
     lost: int, gained: int, total: int, margin: float, factor: float

@@ -34,6 +34,7 @@ _WORDS: dict[str, Split] = {"train": "train", "validation": "val", "valid": "val
 _WORD_IN_FILE = re.compile(rf"(?<![a-z])({'|'.join(_WORDS)})(?![a-z])")
 _WORD_OF_FOLDER = re.compile(rf"({'|'.join(_WORDS)})\d*")  # the whole name: the source's own folder may be 'my-test'
 _BOX_NUMBERS = 4
+_CLAIMS = ("test", "val", "train", None)  # who has an image that is listed twice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +65,10 @@ def read_coco(path: Path) -> Source:
     Args:
         path: one JSON file, or a folder that holds ``annotations/instances_<split>.json`` (or other JSON files there),
             ``<split>/_annotations.coco.json``, or JSON files beside the images. The split is the word train, val,
-            valid or test in the file's name, else in its folder's. An image that two files list stays in the first of test,
-            val and train.
+            valid or test in the file's name, else its folder's name.
 
-    An image is looked for in the split's folder, beside the JSON file, in ``images`` and in the root. Boxes are pixels.
+    An image is looked for in the split's folder, beside the JSON file, in ``images`` and in the root; one that two
+    files list stays in the first of test, val and train. Boxes are pixels.
     Classes are ordered by category id, those that only a later file has come after. A category that has no annotation
     and is another one's supercategory is left out (Roboflow writes one).
 
@@ -76,12 +77,11 @@ def read_coco(path: Path) -> Source:
     """
     root, files, passed_over = _json_files(path)
     documents = [_document(file, root) for file in files]
-    claims = ("test", "val", "train", None)
     images: list[SourceImage] = []
     unused = list(passed_over)
     taken: dict[Path, str] = {}
     used: set[str] = set()
-    for document in sorted(documents, key=lambda document: claims.index(document.split)):
+    for document in sorted(documents, key=lambda document: _CLAIMS.index(document.split)):
         boxes = _boxes(document)
         found = _images(document, boxes, root=root, taken=taken)
         images += found

@@ -67,8 +67,8 @@ def read_yolo(data_yaml: Path) -> Source:
             ``path`` (relative to the file; the file's own folder if absent) is the root that no entry may leave.
 
     An image's labels are found as ultralytics finds them: the last ``/images/`` of its path, taken from the root,
-    becomes ``/labels/`` and the suffix ``.txt``. A split that the file does not name is absent. An image that two splits
-    name stays in the first of test, val and train. Boxes are fractions.
+    becomes ``/labels/`` and the suffix ``.txt``. A split that the file does not name is absent; an image that two
+    splits name stays in the first of test, val and train. Boxes are fractions.
 
     Raises:
         UserError: the file is missing or wrong, names something outside the root or missing, or there is no image.

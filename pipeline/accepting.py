@@ -1,0 +1,54 @@
+"""Accepting an import as a whole: one row in the ledger, and the list that it names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.core import files, ledger, manifest, paths
+from pipeline.core.ledger import Entry
+from pipeline.core.manifest import Row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """How much is ingested but not accepted."""
+
+    images: int
+    boxes: int
+
+
+def _items(rows: list[Row]) -> list[tuple[str, str]]:
+    return [(row.image_id, row.label_digest) for row in rows]
+
+
+def pending() -> Pending:
+    """Count the ingested images whose present labels nobody accepted.
+
+    Raises:
+        UserError: nothing is ingested yet, or the ledger's chain is broken.
+    """
+    rows = manifest.read(paths.REAL_MANIFEST)
+    entries = ledger.read(paths.LEDGER) if paths.LEDGER.exists() else []
+    done = ledger.accepted(entries, _items(rows), paths.IMPORTS)
+    left = [row for row in rows if (row.image_id, row.label_digest) not in done]
+    return Pending(images=len(left), boxes=sum(number for row in left for _, number in row.boxes))
+
+
+def accept(*, reviewer: str, reason: str) -> Entry:
+    """Accept all ingested images with their present labels.
+
+    Raises:
+        UserError: nothing is ingested yet, there is no reviewer, or the ledger's chain is broken.
+    """
+    items = _items(manifest.read(paths.REAL_MANIFEST))
+    digest = ledger.list_digest(items)
+    files.write_text(ledger.list_path(paths.IMPORTS, digest), ledger.format_list(items))
+    return ledger.append(
+        paths.LEDGER,
+        "accept-import",
+        image_id=digest,
+        label_digest="",
+        reviewer=reviewer,
+        reason=reason,
+        lock=paths.LEDGER_LOCK,
+    )

@@ -1,0 +1,272 @@
+"""Everything that knows FiftyOne: the dataset that people review, and the database under it.
+
+Files are the truth and the database is a view: :func:`build` makes the dataset anew from what the stages wrote.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.core import labels, paths
+from pipeline.core.errors import UserError
+from pipeline.core.manifest import Row
+
+TRUTH = "ground_truth"
+_DOCTOR = "`uv run tailwatch doctor` says what is wrong and how to mend it."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTables:
+    """What the audit of one run wrote: predictions at the low floor, and the labelled test boxes with ``found``."""
+
+    run: str
+    predictions: pd.DataFrame
+    boxes: pd.DataFrame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """FiftyOne's own figures of one run on the test split."""
+
+    run: str
+    eval_key: str
+    map50_95: float
+
+
+def field_of(run: str) -> str:
+    """Name of a run's predictions in the dataset: FiftyOne allows no ``-`` in the name of a field."""
+    return run.replace("-", "_")
+
+
+def eval_key_of(run: str) -> str:
+    """Name of a run's evaluation."""
+    return f"eval_{field_of(run)}"
+
+
+def connect() -> Any:
+    """Import FiftyOne and connect to its database; gives the module.
+
+    The embedded MongoDB keeps its files in the project's folder, so that two clones never share one;
+    ``FIFTYONE_DATABASE_URI`` points at another server.
+
+    Raises:
+        UserError: the database does not start or does not answer.
+    """
+    own = not os.environ.get("FIFTYONE_DATABASE_URI")
+    os.environ["FIFTYONE_DO_NOT_TRACK"] = "true"
+    os.environ["FIFTYONE_DATABASE_DIR"] = str(paths.DATABASE.absolute())
+    if own:
+        os.environ["FIFTYONE_DATABASE_VALIDATION"] = "false"  # the bundled server's age is known, and said in the docs
+        _check_mongod()
+    import fiftyone as fo
+
+    logging.getLogger("fiftyone").setLevel(logging.WARNING)
+    if own:
+        _own_database(fo)
+    try:
+        fo.list_datasets()
+    except Exception as error:
+        where = "FiftyOne's MongoDB does not start" if own else "the MongoDB at FIFTYONE_DATABASE_URI does not answer"
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"{where}: {reason}. {_DOCTOR}") from error
+    return fo
+
+
+def _check_mongod() -> None:
+    """Fail at once where mongod cannot even start; FiftyOne would wait a minute.
+
+    Raises:
+        UserError: mongod is missing or cannot run here.
+    """
+    package = find_spec("fiftyone")
+    found = [Path(folder) / "db" / "bin" / "mongod" for folder in (package.submodule_search_locations or [])] if package else []
+    mongod = next((path for path in found if path.is_file()), None)
+    if mongod is None:
+        raise UserError(f"FiftyOne's MongoDB is not installed. Run `uv sync --reinstall`, or {_DOCTOR}")
+    try:
+        asked = subprocess.run([mongod, "--version"], capture_output=True, text=True, timeout=30, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UserError(f"FiftyOne's MongoDB cannot be run: {error}. {_DOCTOR}") from None
+    if asked.returncode != 0:
+        reason = (asked.stderr.strip() or asked.stdout.strip()).splitlines()
+        raise UserError(f"FiftyOne's MongoDB cannot be run: {reason[-1] if reason else asked.returncode}. {_DOCTOR}")
+
+
+def _own_database(fo: Any) -> None:
+    """Give this project's database a service of its own.
+
+    FiftyOne joins whatever database service of the same name the user already runs, also that of another clone. And
+    MongoDB before 6.0.27 reads out memory to whoever sends it zlib-compressed messages (CVE-2025-14847).
+    """
+    import fiftyone.core.odm.database as database
+    import fiftyone.core.service as service
+
+    if getattr(service.DatabaseService, "of_project", False) or database._db_service is not None:  # noqa: SLF001
+        return
+    folder = Path(fo.config.database_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    parent = service.DatabaseService
+
+    class ProjectDatabase(parent):  # type: ignore[misc, valid-type] - FiftyOne has no types
+        of_project = True
+        service_name = f"db-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
+
+        @property
+        def command(self) -> list[str]:
+            return [
+                *super().command,
+                "--bind_ip", "127.0.0.1",
+                "--networkMessageCompressors", "snappy,zstd",
+                "--wiredTigerCacheSizeGB", "0.25",
+            ]  # fmt: skip
+
+    service.DatabaseService = ProjectDatabase
+
+
+def exists(name: str) -> bool:
+    """Whether the dataset is in the database."""
+    return bool(connect().dataset_exists(name))
+
+
+def fingerprint(name: str) -> str | None:
+    """What the dataset was built from; None where there is no dataset."""
+    fo = connect()
+    return fo.load_dataset(name).info.get("fingerprint") if fo.dataset_exists(name) else None
+
+
+def build(
+    name: str, rows: Sequence[Row], classes: Sequence[str], rare: Sequence[str], runs: Sequence[RunTables], *, mark: str
+) -> list[Evaluation]:
+    """Make the dataset anew: images with their provenance, predictions and evaluation of every run, saved views.
+
+    Args:
+        name: of the dataset; one of that name is replaced, when the new one is complete.
+        rows: the images.
+        classes: class names by id.
+        rare: names of the rare classes.
+        runs: the base first.
+        mark: what it is built from, kept as ``info["fingerprint"]``.
+    """
+    fo = connect()
+    aside = f"{name}-being-built"
+    if fo.dataset_exists(aside):  # of a process that was killed
+        fo.delete_dataset(aside)
+    dataset = fo.Dataset(aside, persistent=True)
+    dataset.default_classes = list(classes)
+    found = {table.run: _found(table) for table in runs}
+    dataset.add_samples((_sample(fo, row, classes, rare, found) for row in rows), progress=False)
+    evaluations = [_evaluate(fo, dataset, table, rows, classes) for table in runs]
+    _save_views(fo, dataset, rare, [table.run for table in runs])
+    dataset.info = {"fingerprint": mark, "classes": list(classes), "rare_classes": list(rare)}
+    dataset.save()
+    if fo.dataset_exists(name):
+        fo.delete_dataset(name)
+    dataset.name = name
+    return evaluations
+
+
+def _found(table: RunTables) -> dict[tuple[str, int], bool]:
+    boxes = table.boxes
+    keys = zip(boxes["image_id"], boxes["box"], strict=True)
+    return {(str(image_id), int(box)): bool(hit) for (image_id, box), hit in zip(keys, boxes["found"], strict=True)}
+
+
+def _sample(
+    fo: Any, row: Row, classes: Sequence[str], rare: Sequence[str], found: Mapping[str, Mapping[tuple[str, int], bool]]
+) -> Any:
+    detections = []
+    for number, box in enumerate(labels.read(row.label_path)):
+        left, top, _, _ = box.corners()
+        name = classes[box.class_id]
+        hits = {
+            f"found_{field_of(run)}": hit
+            for run, table in found.items()
+            if (hit := table.get((row.image_id, number))) is not None
+        }
+        corner_and_size = [left, top, box.width, box.height]
+        detections.append(
+            fo.Detection(label=name, bounding_box=corner_and_size, rare=name in rare, box=number, **hits)
+        )
+    return fo.Sample(
+        filepath=str(Path(row.path).absolute()),
+        tags=[row.split, row.origin, *([row.run] if row.run else [])],
+        image_id=row.image_id,
+        source_name=row.name,
+        split=row.split,
+        origin=row.origin,
+        generation=row.generation,
+        run=row.run or None,
+        parents=list(row.parents),
+        lineage_depth=row.lineage_depth,
+        human_verified=row.human_verified,
+        label_digest=row.label_digest,
+        **{TRUTH: fo.Detections(detections=detections)},
+    )
+
+
+def _evaluate(fo: Any, dataset: Any, table: RunTables, rows: Sequence[Row], classes: Sequence[str]) -> Evaluation:
+    """Write the run's test predictions, and let FiftyOne evaluate them."""
+    field, key = field_of(table.run), eval_key_of(table.run)
+    sizes = {row.image_id: (row.width, row.height) for row in rows}
+    boxes: dict[str, list[Any]] = {row.image_id: [] for row in rows if row.split == "test"}
+    for one in table.predictions[table.predictions["split"] == "test"].itertuples():
+        width, height = sizes[str(one.image_id)]
+        corner_and_size = [one.left / width, one.top / height, (one.right - one.left) / width, (one.bottom - one.top) / height]  # fmt: skip # noqa: E501
+        boxes[str(one.image_id)].append(
+            fo.Detection(label=classes[int(one.class_id)], bounding_box=corner_and_size, confidence=float(one.confidence))
+        )
+    test = dataset.match(fo.ViewField("split") == "test")
+    values = [fo.Detections(detections=boxes[image_id]) for image_id in test.values("image_id")]
+    test.set_values(field, values)
+    results = test.evaluate_detections(
+        field, gt_field=TRUTH, eval_key=key, classes=list(classes), iou=0.5, compute_mAP=True, progress=False
+    )
+    return Evaluation(run=table.run, eval_key=key, map50_95=float(results.mAP()))
+
+
+def _save_views(fo: Any, dataset: Any, rare: Sequence[str], runs: Sequence[str]) -> None:
+    value = fo.ViewField
+    base, *others = runs
+    test = dataset.match(value("split") == "test")
+    for run in others:
+        lost = (value(f"found_{field_of(base)}") == True) & (value(f"found_{field_of(run)}") == False)  # noqa: E712
+        gained = (value(f"found_{field_of(base)}") == False) & (value(f"found_{field_of(run)}") == True)  # noqa: E712
+        for word, change in (("lost", lost), ("gained", gained)):
+            view = test.filter_labels(TRUTH, change)
+            dataset.save_view(f"{run}: {word} boxes", view, description=f"Test boxes that {run} {word} against {base}")
+        rare_lost = test.filter_labels(TRUTH, lost & (value("rare") == True))  # noqa: E712
+        names = ", ".join(rare) or "none"
+        dataset.save_view(f"{run}: lost rare boxes", rare_lost, description=f"Lost boxes of rare classes ({names})")
+        pages = dataset.match((value("run") == run) & (value("origin") == "synthetic"))
+        dataset.save_view(f"{run}: synthetic images", pages, description=f"What {run} generated")
+
+
+def launch(name: str, *, port: int, browser: bool) -> None:
+    """Serve the App on localhost until it is closed or Ctrl-C.
+
+    Raises:
+        UserError: the port is taken.
+    """
+    fo = connect()
+    dataset = fo.load_dataset(name)
+    os.environ["BROWSER"] = os.environ.get("BROWSER", "") if browser else "true"
+    session = fo.launch_app(dataset, address="127.0.0.1", port=port, auto=False)
+    if browser:
+        session.open()
+    print(f"FiftyOne App: http://127.0.0.1:{port}  (Ctrl-C ends it)", flush=True)  # noqa: T201
+    try:
+        session.wait(-1)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        session.close()

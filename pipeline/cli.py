@@ -1,0 +1,107 @@
+"""The command line: ``tailwatch``. Heavy packages are imported by the commands that need them."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from pipeline.core.errors import UserError
+
+
+class _Commands(click.Group):
+    """Commands whose user errors are one message and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command."""
+        from pipeline.core import stage
+
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            stage.report(f"error: {error}")
+            sys.exit(1)
+        except OSError as error:
+            stage.report(f"error: {stage.explain(error)}")
+            sys.exit(1)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tailwatch")
+def main() -> None:
+    """Keep object detectors from forgetting the real world while they train on synthetic images."""
+
+
+@main.command()
+@click.option("--arm", help="Only the runs of this arm.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(arm: str | None, *, as_json: bool) -> None:
+    """Print the verdicts; the exit code is that of the worst arm.
+
+    0 healthy, 3 collapsing, 4 inconclusive, 1 error. An arm's verdict is that of its newest run.
+    """
+    from pipeline import checking
+
+    summary = checking.collect(arm)
+    click.echo(checking.as_json(summary) if as_json else checking.as_text(summary))
+    sys.exit(checking.exit_code(summary))
+
+
+@main.command()
+@click.option("--quick", is_flag=True, help="Leave out what takes seconds: starting mongod, asking torch for a GPU.")
+def doctor(*, quick: bool) -> None:
+    """Check everything that can be wrong with an installation, and say how to mend it."""
+    from pipeline import doctor as examiner
+
+    findings = examiner.examine(quick=quick)
+    click.echo(examiner.render(findings))
+    sys.exit(1 if any(finding.status == "problem" for finding in findings) else 0)
+
+
+@main.command()
+@click.option("--reviewer", required=True, help="Who checked the labels.")
+@click.option("--reason", required=True, help="Where the images come from, and how they were checked.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def accept(reviewer: str, reason: str, *, yes: bool) -> None:
+    """Accept all ingested images, with their present labels, in one row of the ledger."""
+    from pipeline import accepting
+
+    pending = accepting.pending()
+    if not pending.images:
+        click.echo("Every ingested image is accepted already.")
+        return
+    click.echo(f"{pending.images} images with {pending.boxes} boxes are not accepted yet.")
+    if not yes:
+        click.confirm("Did a person check their labels?", abort=True)
+    entry = accepting.accept(reviewer=reviewer, reason=reason)
+    click.echo(f"Accepted as import {entry.image_id[:12]}; commit data/ledger.csv and data/imports.")
+
+
+@main.command("new-baseline")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def new_baseline(*, yes: bool) -> None:
+    """Retire the frozen test split, so that the next `dvc repro` freezes a new one and trains a new base."""
+    from pipeline.core import paths
+
+    if not paths.TEST_LOCK.exists():
+        click.echo(f"{paths.TEST_LOCK} is not there: the next `uv run dvc repro` freezes the test split.")
+        return
+    if not yes:
+        click.confirm("Figures of runs on the old test split cannot be compared with new ones. Go on?", abort=True)
+    paths.TEST_LOCK.unlink()
+    click.echo(f"{paths.TEST_LOCK} is retired; git keeps it. The next `uv run dvc repro` begins a new baseline.")
+
+
+@main.command()
+@click.option("--port", type=int, help="Port of the App on localhost; by default review.port of params.yaml.")
+@click.option("--no-browser", is_flag=True, help="Do not open a browser.")
+@click.option("--rebuild", is_flag=True, help="Build the dataset anew from the files first.")
+def review(port: int | None, *, no_browser: bool, rebuild: bool) -> None:
+    """Open the audit in the FiftyOne App, on localhost."""
+    from pipeline import review as reviewing
+
+    reviewing.open_app(port=port, browser=not no_browser, rebuild=rebuild)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""The report for machines and pull requests: metrics, tables of plots, a summary in Markdown."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Mapping
+
+import pandas as pd
+
+from pipeline.core import reporting
+from pipeline.core.audits import Audit, Figure
+from pipeline.core.reporting import ArmRecord, History, RunRecord
+from pipeline.core.verdicts import Verdict
+
+SYMBOLS: Mapping[Verdict, str] = {
+    Verdict.HEALTHY: "✅",
+    Verdict.COLLAPSING: "❌",
+    Verdict.INCONCLUSIVE: "❔",
+}
+_DIGITS = 6
+_NAMED = 4  # absent classes that a summary names before it counts
+
+
+def metrics(history: History) -> dict[str, dict[str, object]]:
+    """The telling figures of every run, by its name; a figure that is absent has no key."""
+    return {run.name: _metrics(run) for run in history.runs}
+
+
+def _metrics(run: RunRecord) -> dict[str, object]:
+    audit = run.audit
+    figures: dict[str, object] = {} if run.verdict is None else {"verdict": str(run.verdict)}
+    for name, figure in (
+        ("map50_95", audit.map50_95),
+        ("map50", audit.map50),
+        ("rare_recall", reporting.rare_recall(audit)),
+    ):
+        if figure.value is not None:
+            figures[name] = round(figure.value, _DIGITS)
+    recalls = {one.name: one.recall.value for one in audit.classes}
+    figures["recall"] = {name: round(value, _DIGITS) for name, value in recalls.items() if value is not None}
+    return figures
+
+
+def plots(history: History) -> dict[str, str]:
+    """Tables for ``dvc plots``, by file name; in each, every arm starts at the base run. Absent figures are empty."""
+    per_class = [
+        {"class": name, **row} for name in history.rare for row in _rows(history, reporting.recall_of(name), "recall")
+    ]
+    shares = [
+        {"generation": run.generation, "arm": arm.name, "class": one.name, "boxes": one.boxes, "share": one.share}
+        for arm in history.arms
+        for run in arm.line
+        for one in reporting.class_shares(run.audit)
+    ]
+    interval = ["low", "high"]
+    return {
+        "mean_rare_recall.csv": _csv(_rows(history, reporting.rare_recall, "recall"), ["generation", "arm", "recall"]),
+        "rare_recall.csv": _csv(per_class, ["generation", "arm", "class", "recall", *interval]),
+        "map.csv": _csv(_rows(history, map50_95, "map50_95"), ["generation", "arm", "map50_95", *interval]),
+        "class_shares.csv": _csv(shares, ["generation", "arm", "class", "share", "boxes"]),
+    }
+
+
+def map50_95(audit: Audit) -> Figure:
+    """The audit's mAP50-95."""
+    return audit.map50_95
+
+
+def _rows(history: History, figure: Callable[[Audit], Figure], name: str) -> list[dict[str, object]]:
+    return [
+        {
+            "generation": point.generation,
+            "arm": line.arm,
+            name: point.figure.value,
+            "low": point.figure.low,
+            "high": point.figure.high,
+        }
+        for line in reporting.lines(history, figure)
+        for point in line.points
+    ]
+
+
+def _csv(rows: list[dict[str, object]], columns: list[str]) -> str:
+    file = io.StringIO()
+    pd.DataFrame(rows, columns=columns).to_csv(file, index=False, float_format=f"%.{_DIGITS}f", lineterminator="\n")
+    return file.getvalue()
+
+
+def markdown(text: str) -> str:
+    r"""Text that shows as it is in GitHub's Markdown, in a table too: no markup, no mention, no new line.
+
+    >>> print(markdown("a|b *c* <script>"))
+    a\|b \*c\* &lt;script&gt;
+    """
+    plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    plain = re.sub(r"([\\`*_{}\[\]()|~!])", r"\\\1", plain)
+    return re.sub(r"([@#])(?=\w)|(?<=:)(//)", "\\g<0>&#8203;", plain)
+
+
+def summary(history: History) -> str:
+    """The report in Markdown for a pull request: the verdicts, then a table of the runs."""
+    parts = ["# Tailwatch", "", *(_verdict_line(arm) for arm in history.arms), ""]
+    head = ("Run", "Verdict", "mAP50-95", "Recall of rare classes (mean)", "Largest loss of recall",
+            "Images (real + synthetic)", "Classes without a training box")  # fmt: skip
+    parts += [_row(head), _row(["---"] * len(head))]
+    parts += [_row(_cells(run)) for run in history.runs]
+    parts += ["", "“–” is a figure that cannot be computed. The whole report is `reports/index.html`."]
+    return "\n".join(parts) + "\n"
+
+
+def _row(cells: tuple[str, ...] | list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _verdict_line(arm: ArmRecord) -> str:
+    newest = arm.newest
+    if newest is None or newest.judgement is None:
+        return f"- **{markdown(arm.name)}**: no run yet."
+    verdict = newest.judgement.verdict
+    return (
+        f"- {SYMBOLS[verdict]} **{markdown(arm.name)}: {verdict}** in generation {newest.generation}. "
+        f"{markdown(newest.judgement.reason)}"
+    )
+
+
+def _cells(run: RunRecord) -> list[str]:
+    tests = [test for test in run.judgement.tests[1:] if test.loss is not None] if run.judgement else []
+    worst = max(tests, key=lambda test: test.loss or 0.0, default=None)
+    largest = "–" if worst is None or worst.base is None or worst.run is None else (
+        f"{markdown(worst.figure.removeprefix('recall of '))}: {worst.base:.3f} → {worst.run:.3f}"
+    )  # fmt: skip
+    absent = reporting.absent_classes(run.audit)
+    named = ", ".join(markdown(name) for name in absent[:_NAMED])
+    more = f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
+    return [
+        markdown(run.name),
+        f"{SYMBOLS[run.verdict]} {run.verdict}" if run.verdict else "base",
+        shown(run.audit.map50_95.value),
+        shown(reporting.rare_recall(run.audit).value),
+        largest,
+        f"{run.audit.real_images} + {run.audit.synthetic_images}",
+        named + more or "none",
+    ]
+
+
+def shown(value: float | None, digits: int = 3) -> str:
+    """A number to so many digits; a dash where there is none.
+
+    >>> shown(0.5), shown(None)
+    ('0.500', '–')
+    """
+    return "–" if value is None else f"{value:.{digits}f}"
