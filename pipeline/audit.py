@@ -13,7 +13,19 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.adapters import yolo
-from pipeline.core import audits, detections, duplicates, files, manifest, metrics, params, paths, rng, stage, statistics
+from pipeline.core import (
+    audits,
+    detections,
+    duplicates,
+    files,
+    manifest,
+    metrics,
+    params,
+    paths,
+    rng,
+    stage,
+    statistics,
+)
 from pipeline.core.audits import Audit, ClassFigures, DuplicateFigures, Figure
 from pipeline.core.manifest import Row, Split
 from pipeline.core.metrics import Detections, Matches
@@ -36,9 +48,13 @@ def main(run: str) -> None:
     here = RunPaths(run)
     names = manifest.read_classes(paths.REAL_CLASSES)
     verified = manifest.read(paths.VERIFIED_MANIFEST)
-    splits = {split: [row for row in verified if row.split == split] for split in ("val", "test")}
+    splits: dict[Split, list[Row]] = {
+        "val": [row for row in verified if row.split == "val"],
+        "test": [row for row in verified if row.split == "test"],
+    }
     predictions = _predict(here.weights, splits, settings)
-    val, test = (_evaluate(predictions, splits[split], len(names)) for split in ("val", "test"))
+    val = _evaluate(predictions, splits["val"], len(names))
+    test = _evaluate(predictions, splits["test"], len(names))
     truth = detections.to_truth(val.boxes, splits["val"])
     confidence = metrics.operating_confidence(val.matches, val.found, truth, classes=len(names))
     replicates = _replicates(test.matches, splits["test"], settings)
@@ -94,10 +110,11 @@ def _replicates(matches: Matches, rows: Sequence[Row], settings: Params) -> npt.
     source = rng.generator(settings.seed, "bootstrap", test)
     weights = source.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=settings.audit.replicates)
     precision = metrics.average_precision(matches, weights=weights)
-    defined = np.isfinite(precision[:, :, 0])
-    count = np.maximum(defined.sum(axis=1), 1)
+    defined: npt.NDArray[np.bool_] = np.isfinite(precision[:, :, 0])
+    present = defined.sum(axis=1)
+    count = np.maximum(present, 1)
     both = [np.nansum(part, axis=1) / count for part in (precision.mean(axis=2), precision[:, :, 0])]
-    return np.where(defined.any(axis=1)[:, None], np.stack(both, axis=1), np.nan)
+    return np.where((present > 0)[:, None], np.stack(both, axis=1), np.nan)
 
 
 def _duplicates(here: RunPaths, verified: Sequence[Row], threshold: int) -> DuplicateFigures:
@@ -144,9 +161,7 @@ def _figures(
     precisions = metrics.precision_by_class(test.matches, test.found, **point)
     mean = metrics.mean_average_precision(test.matches)
     real_counts = manifest.class_counts((row for row in verified if row.split == "train"), len(names))
-    rare = manifest.rare_classes(
-        real_counts, names, share=settings.audit.rare_share, named=settings.audit.rare_classes
-    )
+    rare = manifest.rare_classes(real_counts, names, share=settings.audit.rare_share, named=settings.audit.rare_classes)
     training = manifest.read(RunPaths(run).mix_manifest)
     counts = manifest.class_counts(training, len(names))
     synthetic = sum(row.origin == "synthetic" for row in training)
@@ -178,7 +193,15 @@ def _figures(
         synthetic_images=synthetic,
         lineage={str(depth): n for depth, n in sorted(Counter(row.lineage_depth for row in training).items())},
         duplicates=duplication,
+        inputs=_inputs(RunPaths(run)),
     )
+
+
+def _inputs(here: RunPaths) -> dict[str, str]:
+    manifests = {"verify": paths.VERIFIED_MANIFEST, "mix": here.mix_manifest}
+    if here.run != paths.BASE:
+        manifests["generate"] = here.synthetic_manifest
+    return {name: files.sha256_file(path) for name, path in manifests.items()}
 
 
 if __name__ == "__main__":

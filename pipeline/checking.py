@@ -49,7 +49,8 @@ def collect(arm: str | None = None) -> Summary:
     arms = {}
     for name in [arm] if arm else list(settings.arms):
         runs = sorted(
-            (run for run, item in settings.runs.items() if item.arm == name), key=lambda run: settings.runs[run].generation
+            (run for run, item in settings.runs.items() if item.arm == name),
+            key=lambda run: settings.runs[run].generation,
         )
         if runs:
             both = tuple((verdicts.read(RunPaths(run).gate), audits.read(RunPaths(run).figures)) for run in runs)
@@ -65,7 +66,7 @@ def exit_code(summary: Summary) -> int:
 
 
 def _share(value: float | None) -> str:
-    return "  –  " if value is None else f"{value:.3f}"
+    return "  -  " if value is None else f"{value:.3f}"
 
 
 def as_text(summary: Summary) -> str:
@@ -79,7 +80,9 @@ def as_text(summary: Summary) -> str:
     width = max(len(audit.run) for arm in summary.arms.values() for _, audit in arm.runs)
     recalls = "  ".join(f"{name:>7}" for name in rare)
     lines.append(f"{'run':<{width}}  {'verdict':<12}  mAP50-95  mAP50   recall: {recalls}")
-    rows = [("", summary.base)] + [(str(one.verdict), audit) for arm in summary.arms.values() for one, audit in arm.runs]
+    rows = [("", summary.base)] + [
+        (str(one.verdict), audit) for arm in summary.arms.values() for one, audit in arm.runs
+    ]
     for verdict, audit in rows:
         found = "  ".join(f"{_share(one.recall.value):>7}" for one in audit.classes if one.name in rare)
         figures = f"{_share(audit.map50_95.value):<8}  {_share(audit.map50.value)}"

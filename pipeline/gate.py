@@ -24,12 +24,8 @@ def main(run: str) -> None:
         paired[rare.name] = Paired(base=before, run=after)
         gone = chosen[before & ~after]
         lost[rare.name] = tuple(f"{one.image_id}/{one.box}" for one in gone.itertuples())
-    replicates = tuple(
-        pd.read_csv(where.replicates)["map50_95"].to_numpy(dtype=float) for where in (base, here)
-    )
-    judgement = verdicts.judge(
-        reference, audit, (replicates[0], replicates[1]), paired, lost, settings.gate
-    )
+    replicates = tuple(pd.read_csv(where.replicates)["map50_95"].to_numpy(dtype=float) for where in (base, here))
+    judgement = verdicts.judge(reference, audit, (replicates[0], replicates[1]), paired, lost, settings.gate)
     verdicts.write(here.gate, judgement)
     stage.report(f"gate {run}: {judgement.verdict}: {judgement.reason}")
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.core import copy_paste, files, images, labels, manifest, mixture, params, paths, rng, stage, synthesis
+from pipeline.core import copy_paste, files, images, labels, manifest, mixture, params, paths, rng, stage
 from pipeline.core.manifest import Row
 from pipeline.core.paths import RunPaths
 from pipeline.core.synthesis import Drawn, Example, Fit
@@ -25,7 +25,9 @@ def main(run: str) -> None:
         Example(image_id=row.image_id, path=Path(row.path), boxes=tuple(labels.read(row.label_path))) for row in parents
     ]
     seed = (run, str(chosen.seed))
-    draw = GENERATORS[settings.generate.generator](examples, settings.generate, rng.generator(settings.seed, "fit", *seed))
+    draw = GENERATORS[settings.generate.generator](
+        examples, settings.generate, rng.generator(settings.seed, "fit", *seed)
+    )
     with files.fresh_folder(here.synthetic) as folder:
         (folder / "images").mkdir()
         (folder / "labels").mkdir()

@@ -82,7 +82,7 @@ def _row(image_id: str, name: str, split: str, suffix: str, size: tuple[int, int
         image_id=image_id,
         name=name,
         path=str(paths.REAL_IMAGES / f"{image_id[:_STEM]}{suffix}"),
-        split=split if split in SPLITS else "",  # type: ignore[arg-type] - checked here
+        split=split if split in SPLITS else "",
         origin="real",
         generation=0,
         run="",
@@ -160,7 +160,9 @@ def _read(settings: params.Ingest, intake: Intake) -> list[str]:
 def _take(found: SourceImage, settings: params.Ingest, intake: Intake, classes: tuple[str, ...]) -> str:
     """Store one image with its good boxes; gives the reason when the image is rejected."""
     if found.path.stat().st_size + _FREE_SPACE > shutil.disk_usage(intake.folder).free:
-        raise UserError(f"the disk is nearly full: {intake.folder.parent}. Free space and run `uv run dvc repro` again.")
+        raise UserError(
+            f"the disk is nearly full: {intake.folder.parent}. Free space and run `uv run dvc repro` again."
+        )
     data = found.path.read_bytes()
     if images.is_marked_synthetic(data):
         return "marked as synthetic by this project; a synthetic image never enters as real"

@@ -95,7 +95,7 @@ def _build(settings: Params) -> list[voxel.Evaluation]:
         if ours is not None and abs(ours - one.map50_95) > _SAME:
             raise UserError(
                 f"mAP50-95 of {one.run} is {ours:.6f} in the audit and {one.map50_95:.6f} in FiftyOne. One of them is "
-                "wrong: report this with data/runs and the versions that `uv run tailwatch doctor` prints."
+                "wrong: report this with data/audit and the versions that `uv run tailwatch doctor` prints."
             )
     return evaluations
 

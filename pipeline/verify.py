@@ -46,7 +46,8 @@ def main() -> None:
     decisions += [Decision(image_id=row.image_id, name=row.name, outcome=row.split, reason="") for row in kept]
     with files.fresh_folder(paths.VERIFIED) as folder:
         manifest.write(folder / paths.VERIFIED_MANIFEST.name, kept)
-        frame = pd.DataFrame(sorted(decisions, key=lambda item: (item.outcome, item.name)))
+        ordered = sorted(decisions, key=lambda one: (one.outcome, one.name))
+        frame = pd.DataFrame(ordered, columns=list(Decision.__dataclass_fields__))
         files.write_text(folder / paths.VERIFIED_DECISIONS.name, frame.to_csv(index=False, lineterminator="\n"))
         counts = Counter(decision.outcome for decision in decisions)
         files.write_json(folder / paths.VERIFIED_SUMMARY.name, {"images": len(found), **dict(sorted(counts.items()))})
@@ -82,8 +83,8 @@ def _divided(
         undecided = [row.name for row in verified if row.split not in SPLITS]
         if undecided:
             raise UserError(
-                f"the source gives no split for {len(undecided)} of {len(verified)} images, for example {undecided[0]}. "
-                "Set verify.splits to identity, and they are divided by verify.shares."
+                f"the source gives no split for {len(undecided)} of {len(verified)} images, for example "
+                f"{undecided[0]}. Set verify.splits to identity, and they are divided by verify.shares."
             )
         return list(verified)
     shares: dict[Split, float] = {split: getattr(settings.verify.shares, split) for split in SPLITS}
@@ -96,7 +97,9 @@ def _without_leaks(rows: Sequence[Row], pairs: Sequence[duplicates.Pair]) -> tup
     """Remove from train what is near to val or test, and from val what is near to test."""
     leaks: dict[int, Decision] = {}
     for pair in pairs:
-        low, high = sorted((pair.first, pair.second), key=lambda position: SPLITS.index(rows[position].split or "train"))
+        low, high = sorted(
+            (pair.first, pair.second), key=lambda position: SPLITS.index(rows[position].split or "train")
+        )
         if rows[low].split != rows[high].split:
             reason = f"near duplicate ({pair.distance} bits) of {rows[high].name} in {rows[high].split}"
             row = rows[low]

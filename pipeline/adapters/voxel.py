@@ -89,7 +89,11 @@ def _check_mongod() -> None:
         UserError: mongod is missing or cannot run here.
     """
     package = find_spec("fiftyone")
-    found = [Path(folder) / "db" / "bin" / "mongod" for folder in (package.submodule_search_locations or [])] if package else []
+    found = (
+        [Path(folder) / "db" / "bin" / "mongod" for folder in (package.submodule_search_locations or [])]
+        if package
+        else []
+    )
     mongod = next((path for path in found if path.is_file()), None)
     if mongod is None:
         raise UserError(f"FiftyOne's MongoDB is not installed. Run `uv sync --reinstall`, or {_DOCTOR}")
@@ -108,8 +112,8 @@ def _own_database(fo: Any) -> None:
     FiftyOne joins whatever database service of the same name the user already runs, also that of another clone. And
     MongoDB before 6.0.27 reads out memory to whoever sends it zlib-compressed messages (CVE-2025-14847).
     """
-    import fiftyone.core.odm.database as database
-    import fiftyone.core.service as service
+    from fiftyone.core import service
+    from fiftyone.core.odm import database
 
     if getattr(service.DatabaseService, "of_project", False) or database._db_service is not None:  # noqa: SLF001
         return
@@ -117,7 +121,7 @@ def _own_database(fo: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     parent = service.DatabaseService
 
-    class ProjectDatabase(parent):  # type: ignore[misc, valid-type] - FiftyOne has no types
+    class ProjectDatabase(parent):  # type: ignore[misc, valid-type]  # FiftyOne has no types
         of_project = True
         service_name = f"db-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
 
@@ -194,9 +198,7 @@ def _sample(
             if (hit := table.get((row.image_id, number))) is not None
         }
         corner_and_size = [left, top, box.width, box.height]
-        detections.append(
-            fo.Detection(label=name, bounding_box=corner_and_size, rare=name in rare, box=number, **hits)
-        )
+        detections.append(fo.Detection(label=name, bounding_box=corner_and_size, rare=name in rare, box=number, **hits))
     return fo.Sample(
         filepath=str(Path(row.path).absolute()),
         tags=[row.split, row.origin, *([row.run] if row.run else [])],
@@ -219,11 +221,14 @@ def _evaluate(fo: Any, dataset: Any, table: RunTables, rows: Sequence[Row], clas
     field, key = field_of(table.run), eval_key_of(table.run)
     sizes = {row.image_id: (row.width, row.height) for row in rows}
     boxes: dict[str, list[Any]] = {row.image_id: [] for row in rows if row.split == "test"}
-    for one in table.predictions[table.predictions["split"] == "test"].itertuples():
-        width, height = sizes[str(one.image_id)]
-        corner_and_size = [one.left / width, one.top / height, (one.right - one.left) / width, (one.bottom - one.top) / height]  # fmt: skip # noqa: E501
-        boxes[str(one.image_id)].append(
-            fo.Detection(label=classes[int(one.class_id)], bounding_box=corner_and_size, confidence=float(one.confidence))
+    chosen = table.predictions[table.predictions["split"] == "test"]
+    corners = chosen[["left", "top", "right", "bottom"]].to_numpy(dtype=float)
+    columns = zip(chosen["image_id"], chosen["class_id"], chosen["confidence"], corners, strict=True)
+    for image_id, class_id, confidence, (left, top, right, bottom) in columns:
+        width, height = sizes[image_id]
+        place = [left / width, top / height, (right - left) / width, (bottom - top) / height]
+        boxes[image_id].append(
+            fo.Detection(label=classes[int(class_id)], bounding_box=place, confidence=float(confidence))
         )
     test = dataset.match(fo.ViewField("split") == "test")
     values = [fo.Detections(detections=boxes[image_id]) for image_id in test.values("image_id")]

@@ -47,12 +47,14 @@ def _ultralytics() -> Any:
     os.environ["YOLO_AUTOINSTALL"] = "false"
     os.environ["YOLO_VERBOSE"] = "false"
     os.environ["ULTRALYTICS_SAFE_LOAD"] = "1"
-    # Torch's threads wait for one another in a busy loop; beside another busy process that made training 25 times slower.
+    # Torch's threads wait for one another in a busy loop, which makes training crawl beside another busy process.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     paths.ULTRALYTICS.mkdir(parents=True, exist_ok=True)
     import ultralytics
 
-    wanted = dict.fromkeys(("sync", "dvc", "wandb", "mlflow", "comet", "clearml", "neptune", "raytune", "tensorboard"), False)
+    wanted = dict.fromkeys(
+        ("sync", "dvc", "wandb", "mlflow", "comet", "clearml", "neptune", "raytune", "tensorboard"), False
+    )
     known = {key: value for key, value in wanted.items() if ultralytics.settings.get(key, value) != value}
     if known:
         ultralytics.settings.update(known)
@@ -84,9 +86,7 @@ def _loading(weights: Path) -> Iterator[None]:
         ) from error
 
 
-def train(
-    listed: Sequence[Path], classes: Sequence[str], params: Train, *, seed: int, out: Path
-) -> None:
+def train(listed: Sequence[Path], classes: Sequence[str], params: Train, *, seed: int, out: Path) -> None:
     """Train a detector for ``params.steps`` steps and write its last weights.
 
     Args:
@@ -149,9 +149,12 @@ def _write_dataset(scratch: Path, listed: Sequence[Path], classes: Sequence[str]
     data.write_text(
         yaml.safe_dump(
             {
-                "path": str(scratch), "train": "train/images", "val": "val/images",
-                "names": dict(enumerate(classes)), "images": len(listed),
-            },  # fmt: skip
+                "path": str(scratch),
+                "train": "train/images",
+                "val": "val/images",
+                "names": dict(enumerate(classes)),
+                "images": len(listed),
+            },
             allow_unicode=True,
         )
     )

@@ -49,7 +49,7 @@ class PassSampler(torch.utils.data.Sampler[int]):
         """Nothing to do: the rounds follow one another."""
 
 
-class FixedStepsTrainer(DetectionTrainer):  # type: ignore[misc] - ultralytics has no types
+class FixedStepsTrainer(DetectionTrainer):  # type: ignore[misc]  # ultralytics has no types
     """Trains for an exact number of steps, keeps the last weights, and looks at no validation image.
 
     The time of a validation and of a checkpoint a round is saved; the split ``val`` stays unseen for the choice of the
@@ -90,7 +90,9 @@ class FixedStepsTrainer(DetectionTrainer):  # type: ignore[misc] - ultralytics h
     def _setup_train(self) -> None:
         super()._setup_train()
         if self.device.type == "cpu":  # ultralytics leaves one core out, half the speed of a machine with two
-            torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+            torch.set_num_threads(
+                len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            )
         self._steps_done = 0
         self._started = time.monotonic()
 

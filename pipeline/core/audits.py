@@ -86,6 +86,8 @@ class Audit:
         synthetic_images: in the training data.
         lineage: training images by lineage depth.
         duplicates: None for the base, which has no synthetic images.
+        inputs: SHA-256 of the manifests that the figures come from, by stage. They name every image and label, so a
+            stage that depends on this audit depends on them.
     """
 
     run: str
@@ -101,6 +103,7 @@ class Audit:
     synthetic_images: int
     lineage: Mapping[str, int]
     duplicates: DuplicateFigures | None
+    inputs: Mapping[str, str]
 
     @property
     def rare(self) -> list[ClassFigures]:
@@ -130,5 +133,5 @@ def read(path: Path) -> Audit:
         )
     except FileNotFoundError:
         raise UserError(f"{path} is missing. Run `uv run dvc repro` to make it.") from None
-    except (TypeError, KeyError, json.JSONDecodeError) as error:
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise UserError(f"{path} is not an audit of this version ({error}). Run `uv run dvc repro -f`.") from None

@@ -12,34 +12,39 @@ import numpy as np
 
 from pipeline.core import images, synthesis
 from pipeline.core.params import CopyPaste, Generate
-from pipeline.core.synthesis import Drawn, Example, Floats, PixelBox, Pixels
+from pipeline.core.synthesis import Drawn, Example, PixelBox, Pixels
 
 
-def _changed(crop: Pixels, params: CopyPaste, rng: np.random.Generator) -> tuple[Pixels, Floats]:
-    """The crop, scaled, rotated and lit anew, and its opacity; cut to the object after the rotation."""
+def _changed(
+    source: Pixels, place: PixelBox, params: CopyPaste, rng: np.random.Generator
+) -> tuple[Pixels, tuple[int, int]]:
+    """An object with its surroundings, scaled, rotated and lit anew; and the object's own new width and height."""
+    crop = synthesis.cut_with_context(source, place)
     scale = rng.uniform(*params.scale)
     angle = rng.uniform(-params.rotate, params.rotate)
-    height, width = crop.shape[:2]
     cosine, sine = abs(np.cos(np.radians(angle))), abs(np.sin(np.radians(angle)))
-    new_width = max(round(scale * (width * cosine + height * sine)), 2)
-    new_height = max(round(scale * (width * sine + height * cosine)), 2)
-    turn = cv2.getRotationMatrix2D((width / 2, height / 2), angle, scale)
-    turn[:, 2] += (new_width / 2 - width / 2, new_height / 2 - height / 2)
-    size = (new_width, new_height)
+    width = max(round(scale * (place.width * cosine + place.height * sine)), 2)
+    height = max(round(scale * (place.width * sine + place.height * cosine)), 2)
+    margin = synthesis.context(width, height)
+    size = (width + 2 * margin, height + 2 * margin)
+    turn = cv2.getRotationMatrix2D((crop.shape[1] / 2, crop.shape[0] / 2), angle, scale)
+    turn[:, 2] += ((size[0] - crop.shape[1]) / 2, (size[1] - crop.shape[0]) / 2)
     turned = cv2.warpAffine(crop, turn, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    mask = cv2.warpAffine(synthesis.soft_mask(width, height), turn, size, flags=cv2.INTER_LINEAR)
     light = 1 + rng.uniform(-params.brightness, params.brightness)
-    return np.clip(turned.astype(np.float32) * light, 0, 255).astype(np.uint8), mask
+    return np.clip(turned.astype(np.float32) * light, 0, 255).astype(np.uint8), (width, height)
 
 
-def _paste(page: Pixels, patch: Pixels, place: PixelBox, mask: Floats, params: CopyPaste) -> Pixels:
-    height, width = page.shape[:2]
-    inside = 0 < place.x and place.x + place.width < width and 0 < place.y and place.y + place.height < height
-    if params.blend == "poisson" and inside and min(place.width, place.height) > 3:  # noqa: PLR2004 - needs an inside
-        whole = np.full(patch.shape[:2], 255, dtype=np.uint8)
-        centre = (place.x + place.width // 2, place.y + place.height // 2)
+def _paste(page: Pixels, patch: Pixels, place: PixelBox, params: CopyPaste) -> Pixels:
+    """The page with an object on it; Poisson blending where the patch lies well inside the page, else soft edges."""
+    height, width = patch.shape[:2]
+    x, y = place.x - (width - place.width) // 2, place.y - (height - place.height) // 2
+    inside = x > 0 and y > 0 and x + width < page.shape[1] and y + height < page.shape[0]
+    if params.blend == "poisson" and inside:
+        whole = np.full((height, width), 255, dtype=np.uint8)
+        centre = (x + width // 2, y + height // 2)
         return np.asarray(cv2.seamlessClone(patch, page, whole, centre, cv2.NORMAL_CLONE), dtype=np.uint8)
     lit = patch.astype(np.float32)
+    mask = synthesis.soft_mask(place.width, place.height, synthesis.context(place.width, place.height))
     return synthesis.blend(page, lit - synthesis.rim_level(lit), place, mask)
 
 
@@ -62,12 +67,12 @@ def fit(examples: Sequence[Example], params: Generate, rng: np.random.Generator)
         for class_id in layout.classes_of_a_page(rng):
             number, index = places[class_id][int(rng.integers(len(places[class_id])))]
             source = images.read(examples[number].path)
-            crop = synthesis.to_pixels(examples[number].boxes[index], source).cut(source)
-            patch, mask = _changed(crop, settings, rng)
-            place = layout.place(rng, (patch.shape[1], patch.shape[0]), page, taken)
+            cut = synthesis.to_pixels(examples[number].boxes[index], source)
+            patch, size = _changed(source, cut, settings, rng)
+            place = layout.place(rng, size, page, taken)
             if place is None:
                 continue
-            page = _paste(page, patch, place, mask, settings)
+            page = _paste(page, patch, place, settings)
             taken.append(place)
             parents.add(examples[number].image_id)
             boxes.append(synthesis.to_label(place, class_id, page))

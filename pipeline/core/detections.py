@@ -23,7 +23,8 @@ def round_predictions(frame: pd.DataFrame) -> pd.DataFrame:
     Figures are computed from these, so that anyone who reads the table gets the same ones.
     """
     digits = {"confidence": 6, "left": 3, "top": 3, "right": 3, "bottom": 3}
-    return frame.round(digits)[list(PREDICTION_COLUMNS)]
+    # In single precision, 0.7 would be a little less than the 0.7 that is read from the file.
+    return frame.astype(dict.fromkeys(digits, np.float64)).round(digits)[list(PREDICTION_COLUMNS)]
 
 
 def write(path: Path, frame: pd.DataFrame) -> None:
@@ -48,7 +49,7 @@ def to_detections(frame: pd.DataFrame, rows: Sequence[Row]) -> Detections:
     numbers = {row.image_id: number for number, row in enumerate(rows)}
     chosen = frame[frame["image_id"].isin(numbers)]
     return Detections(
-        image=chosen["image_id"].map(numbers).to_numpy(dtype=np.int64),
+        image=np.array([numbers[image_id] for image_id in chosen["image_id"]], dtype=np.int64),
         class_id=chosen["class_id"].to_numpy(dtype=np.int64),
         confidence=chosen["confidence"].to_numpy(dtype=np.float64),
         box=chosen[["left", "top", "right", "bottom"]].to_numpy(dtype=np.float64),
@@ -70,7 +71,7 @@ def to_truth(frame: pd.DataFrame, rows: Sequence[Row]) -> Truth:
     """The labelled boxes as truth; an image's number is its position in ``rows``."""
     numbers = {row.image_id: number for number, row in enumerate(rows)}
     return Truth(
-        image=frame["image_id"].map(numbers).to_numpy(dtype=np.int64),
+        image=np.array([numbers[image_id] for image_id in frame["image_id"]], dtype=np.int64),
         class_id=frame["class_id"].to_numpy(dtype=np.int64),
         box=frame[["left", "top", "right", "bottom"]].to_numpy(dtype=np.float64).reshape(-1, 4),
     )

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.core.errors import UserError
+
 Gray = npt.NDArray[np.uint8]
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -28,6 +30,7 @@ class IntegerStream:
     """Uniform integers from a bit stream that never changes between NumPy versions."""
 
     def __init__(self, key: str) -> None:
+        """Name the stream; the same key always gives the same integers."""
         digest = hashlib.sha256(key.encode()).digest()
         self._bits = np.random.PCG64(int.from_bytes(digest[:16], "big"))
 
@@ -94,6 +97,9 @@ def split_identities(targets: Sequence[int], shares: Sequence[int], *, seed: int
 
     Returns:
         For each split, the indices of its digits by class.
+
+    Raises:
+        UserError: a share is so small that a split gets no digit of a class.
     """
     splits: list[dict[int, list[int]]] = [{} for _ in shares]
     for class_id in sorted(set(targets)):
@@ -102,6 +108,11 @@ def split_identities(targets: Sequence[int], shares: Sequence[int], *, seed: int
         start = 0
         for number, split in enumerate(splits):
             end = len(order) * sum(shares[: number + 1]) // sum(shares)
+            if start == end:
+                raise UserError(
+                    f"the shares {list(shares)} of ingest.digits.identities leave split {number + 1} none of the "
+                    f"{len(order)} digits of class {class_id}. Raise the smallest share."
+                )
             split[class_id] = sorted(order[start:end])
             start = end
     return splits
@@ -125,7 +136,8 @@ def upscale(digit: Gray, size: int) -> npt.NDArray[np.int64]:
     source = digit.astype(np.int64)
     rows = source[low] * (2 * size - weight)[:, None] + source[low + 1] * weight[:, None]
     both = rows[:, low] * (2 * size - weight)[None, :] + rows[:, low + 1] * weight[None, :]
-    return both * 255 // (_INK_LEVELS * 4 * size * size)
+    ink: npt.NDArray[np.int64] = both * 255 // (_INK_LEVELS * 4 * size * size)
+    return ink
 
 
 def _tight_box(ink: npt.NDArray[np.int64]) -> tuple[int, int, int, int]:
@@ -139,7 +151,8 @@ def _free_place(
     stream: IntegerStream, taken: Sequence[PlacedDigit], *, size: int, width: int, height: int
 ) -> tuple[int, int] | None:
     for _ in range(40):
-        x, y = stream.below(size - width), stream.below(size - height)
+        # The last row and column stay free, except under a digit as large as the page.
+        x, y = stream.below(max(size - width, 1)), stream.below(max(size - height, 1))
         if all(
             x + width <= other.x or other.x + other.width <= x or y + height <= other.y or other.y + other.height <= y
             for other in taken

@@ -60,7 +60,7 @@ def near_pairs(first: Hashes, second: Hashes, *, within: int) -> list[Pair]:
 
 
 def groups(count: int, pairs: Sequence[Pair]) -> list[list[int]]:
-    """Connected groups of positions 0 … count - 1, each sorted, in the order of their first member; singles included."""
+    """Connected groups of positions 0 to count - 1, each sorted, in the order of their first member, with singles."""
     parent = list(range(count))
 
     def root(item: int) -> int:

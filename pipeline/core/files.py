@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import hashlib
+import io
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,16 @@ def write_bytes(path: Path, data: bytes) -> None:
         raise
 
 
+def csv_line(fields: Iterable[object]) -> str:
+    """One line of CSV that ends in a line feed; a field with a line end of any kind is quoted.
+
+    Python before 3.13 quotes only line ends that are the writer's own, and a bare carriage return would end the row.
+    """
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow(fields)
+    return text.getvalue().removesuffix("\r\n") + "\n"
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write JSON that reads well and is equal for equal values; NaN is refused."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
@@ -51,7 +63,9 @@ def fresh_folder(path: Path) -> Iterator[Path]:
     aside.chmod(0o755)
     try:
         yield aside
-        if path.exists():
+        if path.is_symlink():
+            path.unlink()
+        elif path.exists():
             shutil.rmtree(path)
         aside.rename(path)
     except BaseException:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -51,13 +50,7 @@ class Entry:
     def digest(self) -> str:
         """The hash that this row must have."""
         fields = [getattr(self, name) for name in COLUMNS[:-1]]
-        return hashlib.sha256(_csv_line(fields).encode()).hexdigest()
-
-
-def _csv_line(fields: Sequence[str]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(fields)
-    return text.getvalue()
+        return hashlib.sha256(files.csv_line(fields).encode()).hexdigest()
 
 
 def list_digest(items: Iterable[tuple[str, str]]) -> str:
@@ -83,12 +76,17 @@ def read(path: Path) -> list[Entry]:
             f"{path} is missing; it is the record of human verification and is kept in git. "
             f"Restore it with `git checkout -- {path}`."
         ) from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 at byte {error.start}. Restore the file from git.") from None
     return parse(text, str(path))
 
 
 def parse(text: str, where: str) -> list[Entry]:
     """Parse a ledger's text and check its chain; see :func:`read`."""
-    records = list(csv.reader(io.StringIO(text, newline="")))
+    try:
+        records = list(csv.reader(io.StringIO(text, newline="")))
+    except csv.Error as error:
+        raise UserError(f"{where} is not a table ({error}). Restore the file from git.") from None
     if not records or tuple(records[0]) != COLUMNS:
         raise UserError(f"{where} line 1: wanted the columns {', '.join(COLUMNS)}. Restore the file from git.")
     entries: list[Entry] = []
@@ -97,7 +95,7 @@ def parse(text: str, where: str) -> list[Entry]:
         mend = "The ledger is append-only: restore it from git, then decide again in a new row."
         if len(record) != len(COLUMNS):
             raise UserError(f"{where} row {number}: {len(record)} fields, wanted {len(COLUMNS)}. {mend}")
-        entry = Entry(**dict(zip(COLUMNS, record, strict=True)))  # type: ignore[arg-type] - checked just below
+        entry = Entry(**dict(zip(COLUMNS, record, strict=True)))  # type: ignore[arg-type]  # checked just below
         if entry.decision not in get_args(Decision):
             raise UserError(f"{where} row {number}: decision {entry.decision!r}, wanted one of {get_args(Decision)}.")
         if entry.previous != previous:
@@ -121,24 +119,29 @@ def append(
         raise UserError("a decision needs a reviewer: give --reviewer NAME.")
     with locks.held(lock, "appending to the ledger", wait=lambda _: None):
         if not path.exists():
-            files.write_text(path, _csv_line(COLUMNS))
+            files.write_text(path, files.csv_line(COLUMNS))
         entries = read(path)
         entry = Entry(
             time=datetime.now(UTC).isoformat(timespec="seconds"),
             decision=decision,
             image_id=image_id,
             label_digest=label_digest,
-            reviewer=reviewer.strip(),
-            reason=reason,
+            reviewer=_as_text(reviewer.strip()),
+            reason=_as_text(reason),
             previous=entries[-1].hash if entries else GENESIS,
             hash="",
         )
         entry = Entry(**{name: getattr(entry, name) for name in COLUMNS[:-1]}, hash=entry.digest())
-        with path.open("a", newline="") as file:
-            file.write(_csv_line([getattr(entry, name) for name in COLUMNS]))
-            file.flush()
-            os.fsync(file.fileno())
+        before = path.read_bytes()
+        # An editor may have taken the last line feed away. The file is written whole: a crash leaves no half row.
+        before += b"" if before.endswith(b"\n") else b"\n"
+        files.write_bytes(path, before + files.csv_line([getattr(entry, name) for name in COLUMNS]).encode())
     return entry
+
+
+def _as_text(given: str) -> str:
+    """What a command line gave, with bytes that are no text escaped."""
+    return given.encode(errors="backslashreplace").decode()
 
 
 def accepted(entries: Iterable[Entry], items: Sequence[tuple[str, str]], imports: Path) -> set[tuple[str, str]]:
@@ -178,7 +181,11 @@ def read_list(imports: Path, digest: str) -> list[tuple[str, str]]:
     try:
         text = path.read_text()
     except FileNotFoundError:
-        raise UserError(f"{path} is missing; the ledger accepts it. Restore it with `git checkout -- {path}`.") from None
+        raise UserError(
+            f"{path} is missing; the ledger accepts it. Restore it with `git checkout -- {path}`."
+        ) from None
     if hashlib.sha256(text.encode()).hexdigest() != digest:
-        raise UserError(f"{path} was edited; the ledger accepted another list. Restore it with `git checkout -- {path}`.")
+        raise UserError(
+            f"{path} was edited; the ledger accepted another list. Restore it with `git checkout -- {path}`."
+        )
     return [(line[:64], line[65:]) for line in text.splitlines()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +19,7 @@ from pipeline.core.errors import UserError
 Split = Literal["train", "val", "test"]
 Origin = Literal["real", "synthetic"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-_HEX = 64
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +60,8 @@ class Row:
     def __post_init__(self) -> None:
         """Refuse a row that cannot be."""
         problems = [
-            (len(self.image_id) != _HEX, f"image_id {self.image_id!r} is not a SHA-256"),
-            (len(self.label_digest) != _HEX, f"label_digest {self.label_digest!r} is not a SHA-256"),
+            (not _SHA256.fullmatch(self.image_id), f"image_id {self.image_id!r} is not a SHA-256"),
+            (not _SHA256.fullmatch(self.label_digest), f"label_digest {self.label_digest!r} is not a SHA-256"),
             (self.split not in (*SPLITS, ""), f"split {self.split!r} is not one of {', '.join(SPLITS)}"),
             (self.origin not in get_args(Origin), f"origin {self.origin!r} is not real or synthetic"),
             (min(self.width, self.height) < 1, f"size {self.width} x {self.height}"),
@@ -116,8 +117,9 @@ def rare_classes(counts: Sequence[int], names: Sequence[str], *, share: float, n
 def write(path: Path, rows: Iterable[Row]) -> None:
     """Write a manifest, sorted by split and image id; the columns are the fields of :class:`Row`."""
     ordered = sorted(rows, key=lambda row: (row.split, row.generation, row.image_id))
-    frame = pd.DataFrame([_flat(row) for row in ordered], columns=list(Row.__dataclass_fields__))
-    files.write_text(path, frame.to_csv(index=False, lineterminator="\n"))
+    lines = [files.csv_line(Row.__dataclass_fields__), *(files.csv_line(_flat(row).values()) for row in ordered)]
+    # A name may hold bytes that are no text; they are escaped, for a name is there only to be read by people.
+    files.write_bytes(path, "".join(lines).encode(errors="backslashreplace"))
 
 
 def _flat(row: Row) -> dict[str, object]:
@@ -134,10 +136,13 @@ def read(path: Path) -> list[Row]:
         UserError: the file is missing or is not a manifest; the message names the row.
     """
     try:
-        text = path.read_text()
+        text = path.read_bytes().decode()
+        frame = pd.read_csv(io.StringIO(text, newline=""), dtype=str, keep_default_na=False)
     except FileNotFoundError:
         raise UserError(f"{path} is missing. Run `uv run dvc repro` to make it.") from None
-    frame = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
+    except ValueError as error:  # of pandas, or of what is not UTF-8
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path} is not a table ({reason}). Run `uv run dvc repro` to make it anew.") from None
     columns = list(Row.__dataclass_fields__)
     if list(frame.columns) != columns:
         raise UserError(
@@ -149,7 +154,9 @@ def read(path: Path) -> list[Row]:
         try:
             rows.append(_row({str(key): str(value) for key, value in record.items()}))
         except (ValueError, KeyError) as error:
-            raise UserError(f"{path} line {number}: {error}. It is made by the pipeline: run `uv run dvc repro`.") from None
+            raise UserError(
+                f"{path} line {number}: {error}. It is made by the pipeline: run `uv run dvc repro`."
+            ) from None
     return rows
 
 
@@ -159,8 +166,8 @@ def _row(record: dict[str, str]) -> Row:
         image_id=record["image_id"],
         name=record["name"],
         path=record["path"],
-        split=record["split"],  # type: ignore[arg-type] - checked by Row
-        origin=record["origin"],  # type: ignore[arg-type] - checked by Row
+        split=record["split"],  # type: ignore[arg-type]  # checked by Row
+        origin=record["origin"],  # type: ignore[arg-type]  # checked by Row
         generation=int(record["generation"]),
         run=record["run"],
         parents=tuple(record["parents"].split()),

@@ -47,8 +47,8 @@ def shares(real: int, arm: Arm, mix: Mix) -> Shares:
     synthetic = round(total * arm.ratio)
     if total - synthetic > real:
         raise UserError(
-            f"mix.total is {total} and the ratio {arm.ratio:g}: wanted {total - synthetic} real images, there are {real} "
-            "verified ones. Lower mix.total, raise the arm's ratio, or verify more images."
+            f"mix.total is {total} and the ratio {arm.ratio:g}: wanted {total - synthetic} real images, there are "
+            f"{real} verified ones. Lower mix.total, raise the arm's ratio, or verify more images."
         )
     return Shares(real=total - synthetic, synthetic=synthetic)
 
@@ -98,8 +98,8 @@ def _with_floor(rows: Sequence[Row], wanted: int, floor: int, rng: np.random.Gen
             chosen.update(spare[: max(floor - have, 0)])
     if len(chosen) > wanted:
         raise UserError(
-            f"mix.min_real_a_class is {floor}: that takes {len(chosen)} real images, the mixture has room for {wanted}. "
-            "Lower the floor, raise mix.total, or lower the arm's ratio."
+            f"mix.min_real_a_class is {floor}: that takes {len(chosen)} real images, the mixture has room for "
+            f"{wanted}. Lower the floor, raise mix.total, or lower the arm's ratio."
         )
     chosen.update([position for position in order if position not in chosen][: wanted - len(chosen)])
     return [rows[position] for position in sorted(chosen)]

@@ -45,7 +45,7 @@ class _ClassModel:
     side: int
 
     def draw(self, rng: np.random.Generator) -> tuple[Floats, tuple[int, int], str]:
-        """One object: its patch, its width and height, and the id of the image with the most similar crop."""
+        """One object: its patch with surroundings, its own width and height, and the id of the image most like it."""
         if self.mixture is None:
             features = self.features[rng.integers(len(self.features))]
         else:
@@ -57,8 +57,10 @@ class _ClassModel:
         appearance = self.mean + raw[:-2] @ self.components
         width, height = (max(round(float(side)), 2) for side in np.exp(np.clip(raw[-2:], 0, 12)))
         patch = appearance.reshape(self.side, self.side, 3).astype(np.float32)
-        shrinks = width * height < self.side**2
-        resized = cv2.resize(patch, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        margin = synthesis.context(width, height)
+        size = (width + 2 * margin, height + 2 * margin)
+        shrinks = size[0] * size[1] < self.side**2
+        resized = cv2.resize(patch, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
         return resized, (width, height), self.image_ids[nearest]
 
 
@@ -79,10 +81,11 @@ def _collect(examples: Sequence[Example], side: int, rng: np.random.Generator) -
         pixels = images.read(example.path)
         for index in indices:
             box = example.boxes[index]
-            crop = synthesis.to_pixels(box, pixels).cut(pixels).astype(np.float32)
+            place = synthesis.to_pixels(box, pixels)
+            crop = synthesis.cut_with_context(pixels, place).astype(np.float32)
             relative = crop - synthesis.rim_level(crop)
             flat = cv2.resize(relative, (side, side), interpolation=cv2.INTER_AREA).ravel()
-            found[box.class_id].append((flat, (np.log(crop.shape[1]), np.log(crop.shape[0])), example.image_id))
+            found[box.class_id].append((flat, (np.log(place.width), np.log(place.height)), example.image_id))
     return {
         class_id: _Crops(
             appearance=np.array([crop[0] for crop in crops], dtype=np.float32),
@@ -105,12 +108,16 @@ def _fit_class(crops: _Crops, params: Mixture, seed: int) -> _ClassModel:
     raw = np.concatenate([(crops.appearance - mean) @ components.T, crops.log_size], axis=1)
     centre = raw.mean(axis=0)
     # Appearance keeps its own proportions; log sizes are brought to the spread of the first component.
-    spread = np.concatenate([np.full(kept, max(float(raw[:, 0].std()), 1e-6)), np.maximum(raw[:, -2:].std(axis=0), 1e-3)])
+    spread = np.concatenate(
+        [np.full(kept, max(float(raw[:, 0].std()), 1e-6)), np.maximum(raw[:, -2:].std(axis=0), 1e-3)]
+    )
     features: npt.NDArray[np.float32] = ((raw - centre) / spread).astype(np.float32)
     mixture = None
     if count > 1:
         clusters = min(params.clusters, max(count // _CROPS_A_CLUSTER, 1))
-        mixture = GaussianMixture(clusters, covariance_type="diag", random_state=seed % 2**31, reg_covar=1e-4, max_iter=60)
+        mixture = GaussianMixture(
+            clusters, covariance_type="diag", random_state=seed % 2**31, reg_covar=1e-4, max_iter=60
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # 60 rounds are near enough to draw from
             mixture.fit(features)
@@ -139,7 +146,7 @@ def fit(examples: Sequence[Example], params: Generate, rng: np.random.Generator)
             place = layout.place(rng, size, page, taken)
             if place is None:
                 continue
-            page = synthesis.blend(page, patch, place, synthesis.soft_mask(*size))
+            page = synthesis.blend(page, patch, place, synthesis.soft_mask(*size, synthesis.context(*size)))
             taken.append(place)
             parents.add(parent)
             boxes.append(synthesis.to_label(place, class_id, page))

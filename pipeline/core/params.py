@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from pipeline.core import paths
 from pipeline.core.errors import UserError
 from pipeline.core.schema import UniqueKeys, require, section, suggestion
 
+_MIN_DIGIT = 8  # pixels: the size of the source
 Policy = Literal["replace", "accumulate", "accumulate-subsample"]
 
 
@@ -61,7 +63,8 @@ class Digits:
             len(set(self.classes)) == len(self.classes) > 0, f"classes {list(self.classes)}: wanted names, each once"
         )
         require(
-            8 <= self.digit[0] <= self.digit[1] <= self.page, f"digit {self.digit}: wanted 8 <= low <= high <= page"
+            _MIN_DIGIT <= self.digit[0] <= self.digit[1] <= self.page,
+            f"digit {self.digit}: wanted 8 <= low <= high <= page",
         )
         require(1 <= self.digits_a_page[0] <= self.digits_a_page[1], f"digits_a_page {self.digits_a_page}")
 
@@ -218,8 +221,9 @@ class Gate:
     max_duplicates: float
 
     def __post_init__(self) -> None:
-        """Refuse thresholds outside (0, 1)."""
-        for name in ("alpha", "recall_margin", "map_margin"):
+        """Refuse thresholds out of range; an alpha of one half would alarm as often as a coin."""
+        require(0 < self.alpha < 0.5, f"alpha {self.alpha:g}, wanted a number in (0, 0.5)")  # noqa: PLR2004
+        for name in ("recall_margin", "map_margin"):
             value = getattr(self, name)
             require(0 < value < 1, f"{name} {value:g}, wanted a number in (0, 1)")
         require(0 <= self.max_duplicates <= 1, f"max_duplicates {self.max_duplicates:g}, wanted a share in [0, 1]")
@@ -295,8 +299,11 @@ class Params:
 def _check_runs(params: Params) -> None:
     for name, run in params.runs.items():
         where = f"params.yaml: runs.{name}"
-        if name == paths.BASE or not name.replace("-", "").replace("_", "").isalnum() or not name.isascii():
-            raise UserError(f"{where}: a run's name has letters, digits, - and _, and is not {paths.BASE!r}.")
+        if name == paths.BASE or not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]*", name):
+            raise UserError(
+                f"{where}: a run's name has letters, digits, - and _, begins with none of the last two, "
+                f"and is not {paths.BASE!r}."
+            )
         if run.arm not in params.arms:
             raise UserError(f"{where}: there is no arm {run.arm!r}{suggestion(run.arm, params.arms)}; there are: "
                             f"{', '.join(params.arms)}.")  # fmt: skip

@@ -22,7 +22,6 @@ VERIFIED_MANIFEST = VERIFIED / "manifest.csv"
 VERIFIED_DECISIONS = VERIFIED / "decisions.csv"
 VERIFIED_SUMMARY = VERIFIED / "summary.json"
 
-RUNS = Path("data/runs")
 BASE = "base"  # the run of generation 0
 
 REVIEW = Path("data/review")  # review
@@ -33,6 +32,7 @@ REPORT_PAGE = REPORTS / "index.html"
 REPORT_SUMMARY = REPORTS / "summary.md"
 REPORT_METRICS = REPORTS / "metrics.json"
 REPORT_PLOTS = REPORTS / "plots"
+REPORT_PICTURE = REPORTS / "rare-recall.svg"
 
 STATE = Path(".tailwatch")  # locks and settings of libraries, never tracked
 TRAIN_LOCK = STATE / "train.lock"
@@ -41,21 +41,21 @@ ULTRALYTICS = STATE / "ultralytics"
 DATABASE = Path(".fiftyone")
 
 
+DATA = Path("data")
+AUDITS = DATA / "audit"
+GATES = DATA / "gate"
+
+
 @dataclass(frozen=True, slots=True)
 class RunPaths:
-    """Where one run keeps what its stages write."""
+    """Where one run keeps what its stages write: one folder a stage, and in it one a run."""
 
     run: str
 
     @property
-    def folder(self) -> Path:
-        """The run's folder."""
-        return RUNS / self.run
-
-    @property
     def synthetic(self) -> Path:
         """Output of generate: images, labels, manifest."""
-        return self.folder / "synthetic"
+        return DATA / "generate" / self.run
 
     @property
     def synthetic_manifest(self) -> Path:
@@ -65,7 +65,7 @@ class RunPaths:
     @property
     def mix(self) -> Path:
         """Output of mix: manifest, lists, class counts."""
-        return self.folder / "mix"
+        return DATA / "mix" / self.run
 
     @property
     def mix_manifest(self) -> Path:
@@ -80,7 +80,7 @@ class RunPaths:
     @property
     def train(self) -> Path:
         """Output of train: weights, curve, summary."""
-        return self.folder / "train"
+        return DATA / "train" / self.run
 
     @property
     def weights(self) -> Path:
@@ -90,7 +90,7 @@ class RunPaths:
     @property
     def audit(self) -> Path:
         """Output of audit: predictions, matches, figures."""
-        return self.folder / "audit"
+        return AUDITS / self.run
 
     @property
     def predictions(self) -> Path:
@@ -115,4 +115,4 @@ class RunPaths:
     @property
     def gate(self) -> Path:
         """The verdict."""
-        return self.folder / "gate.json"
+        return GATES / f"{self.run}.json"

@@ -18,6 +18,7 @@ SYMBOLS: Mapping[Verdict, str] = {
     Verdict.COLLAPSING: "❌",
     Verdict.INCONCLUSIVE: "❔",
 }
+ABSENT = "\N{EN DASH}"  # shown for a figure that cannot be computed
 _DIGITS = 6
 _NAMED = 4  # absent classes that a summary names before it counts
 
@@ -47,7 +48,7 @@ def plots(history: History) -> dict[str, str]:
     per_class = [
         {"class": name, **row} for name in history.rare for row in _rows(history, reporting.recall_of(name), "recall")
     ]
-    shares = [
+    shares: list[dict[str, object]] = [
         {"generation": run.generation, "arm": arm.name, "class": one.name, "boxes": one.boxes, "share": one.share}
         for arm in history.arms
         for run in arm.line
@@ -95,7 +96,7 @@ def markdown(text: str) -> str:
     """
     plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     plain = re.sub(r"([\\`*_{}\[\]()|~!])", r"\\\1", plain)
-    return re.sub(r"([@#])(?=\w)|(?<=:)(//)", "\\g<0>&#8203;", plain)
+    return re.sub(r"[@#](?=\w)|:(?=//)", "\\g<0>&#8203;", plain)
 
 
 def summary(history: History) -> str:
@@ -105,7 +106,7 @@ def summary(history: History) -> str:
             "Images (real + synthetic)", "Classes without a training box")  # fmt: skip
     parts += [_row(head), _row(["---"] * len(head))]
     parts += [_row(_cells(run)) for run in history.runs]
-    parts += ["", "“–” is a figure that cannot be computed. The whole report is `reports/index.html`."]
+    parts += ["", f"“{ABSENT}” is a figure that cannot be computed. The whole report is `reports/index.html`."]
     return "\n".join(parts) + "\n"
 
 
@@ -127,7 +128,7 @@ def _verdict_line(arm: ArmRecord) -> str:
 def _cells(run: RunRecord) -> list[str]:
     tests = [test for test in run.judgement.tests[1:] if test.loss is not None] if run.judgement else []
     worst = max(tests, key=lambda test: test.loss or 0.0, default=None)
-    largest = "–" if worst is None or worst.base is None or worst.run is None else (
+    largest = ABSENT if worst is None or worst.base is None or worst.run is None else (
         f"{markdown(worst.figure.removeprefix('recall of '))}: {worst.base:.3f} → {worst.run:.3f}"
     )  # fmt: skip
     absent = reporting.absent_classes(run.audit)
@@ -147,7 +148,7 @@ def _cells(run: RunRecord) -> list[str]:
 def shown(value: float | None, digits: int = 3) -> str:
     """A number to so many digits; a dash where there is none.
 
-    >>> shown(0.5), shown(None)
-    ('0.500', '–')
+    >>> shown(0.5), shown(None) == ABSENT
+    ('0.500', True)
     """
-    return "–" if value is None else f"{value:.{digits}f}"
+    return ABSENT if value is None else f"{value:.{digits}f}"

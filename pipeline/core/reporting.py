@@ -184,6 +184,12 @@ def telling(history: History, names: Sequence[str], most: int) -> list[str]:
     return [name for name in names if name in chosen]
 
 
+def rare_first(history: History, names: Sequence[str]) -> list[str]:
+    """The rare classes, then the others, each in the order of ``names``."""
+    rare = set(history.rare)
+    return sorted(names, key=lambda name: name not in rare)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
     """A class's share of the training boxes of a run, in [0, 1]; None where the run has no box at all."""

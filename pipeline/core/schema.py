@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -63,7 +64,8 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         if value in arguments and not isinstance(value, bool):
             return value
         raise UserError(
-            f"params.yaml: {where} is {value!r}{suggestion(str(value), arguments)}, wanted one of {', '.join(arguments)}."
+            f"params.yaml: {where} is {value!r}{suggestion(str(value), arguments)}, "
+            f"wanted one of {', '.join(arguments)}."
         )
     if origin in (typing.Union, types.UnionType):
         return _union(arguments, value, where)
@@ -121,12 +123,22 @@ def section(kind: type[_T], value: Any, where: str = "") -> _T:
 
 
 class UniqueKeys(yaml.SafeLoader):
-    """A safe loader that refuses a key that is there twice: YAML itself would let the last one win."""
+    """A safe loader that refuses a key that is there twice: YAML itself would let the last one win.
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
-        """Build one mapping, refusing repeated keys."""
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.YAMLError(f"key {key!r} is there twice, near line {node.start_mark.line + 1}")
-        return super().construct_mapping(node, deep)
+    It takes ``1e-3`` for a number, as DVC does (YAML 1.2); PyYAML alone (YAML 1.1) takes it for text.
+    """
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Read one mapping, refusing repeated keys; done here, before ``<<`` brings in keys that may be overridden."""
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if (key.tag, str(key.value)) in seen:
+                raise yaml.YAMLError(f"key {key.value!r} is there twice, near line {key.start_mark.line + 1}")
+            seen.add((key.tag, str(key.value)))
+        return node
+
+
+UniqueKeys.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789")
+)

@@ -34,11 +34,16 @@ def stratified(
 
     Returns:
         The split of each image id.
+
+    Raises:
+        UserError: the test split is frozen, and no other split has a share.
     """
     counts: Counter[int] = Counter()
     for row in rows:
         counts.update(dict(row.boxes))
-    open_splits: list[Split] = [split for split in SPLITS if shares[split] > 0 and not (frozen_test and split == "test")]
+    open_splits: list[Split] = [
+        split for split in SPLITS if shares[split] > 0 and not (frozen_test and split == "test")
+    ]
     wanted = {split: {class_id: shares[split] * number for class_id, number in counts.items()} for split in open_splits}
     images = {split: shares[split] * len(rows) for split in open_splits}
     assigned: dict[str, Split] = {}
@@ -51,10 +56,19 @@ def stratified(
             # What is near to a frozen test image is a leak, wherever else it goes: verify removes it.
             assigned.update({row.image_id: "test" if row.image_id in frozen_test else "train" for row in members})
             continue
+        if not open_splits:
+            raise UserError(
+                f"the test split is frozen, and verify.shares leave no other split for {members[0].name}. "
+                "Give train and val a share."
+            )
         rarest = min(boxes, key=lambda class_id: (counts[class_id], class_id), default=None)
         split = max(
             open_splits,
-            key=lambda split: (wanted[split][rarest] if rarest is not None else 0.0, images[split], -SPLITS.index(split)),
+            key=lambda split: (
+                wanted[split][rarest] if rarest is not None else 0.0,
+                images[split],
+                -SPLITS.index(split),
+            ),
         )
         for class_id, number in boxes.items():
             wanted[split][class_id] -= number
@@ -64,7 +78,9 @@ def stratified(
 
 
 def _rank(rows: Sequence[Row], group: Sequence[int], counts: Counter[int], seed: int) -> tuple[int, str]:
-    rarest = min((counts[class_id] for position in group for class_id, _ in rows[position].boxes), default=len(rows) * 10**6)
+    rarest = min(
+        (counts[class_id] for position in group for class_id, _ in rows[position].boxes), default=len(rows) * 10**6
+    )
     first = min(rows[position].image_id for position in group)
     return rarest, hashlib.sha256(f"{seed}/{first}".encode()).hexdigest()
 
@@ -72,7 +88,7 @@ def _rank(rows: Sequence[Row], group: Sequence[int], counts: Counter[int], seed:
 def format_lock(rows: Sequence[Row]) -> str:
     """The frozen test split as text: a comment, then one image id and label digest a line, sorted."""
     lines = sorted(f"{row.image_id} {row.label_digest}" for row in rows)
-    return "# The frozen test split: image id and label digest. Kept in git; see docs/verify.md.\n" + "".join(
+    return "# The frozen test split: image id and label digest. Kept in git; see docs/ledger.md.\n" + "".join(
         f"{line}\n" for line in lines
     )
 

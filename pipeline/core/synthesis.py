@@ -21,7 +21,7 @@ Floats = npt.NDArray[np.float32]
 _FILL_SIDE = 160  # objects are filled in at this size: backgrounds are smooth, and inpainting is slow
 _TRIES = 30  # places tried for an object before the page goes without it
 _JITTER = 0.05  # of positions, as a fraction of the image
-_FEATHER = 0.12  # soft rim, as a fraction of the object's side
+_CONTEXT = 0.15  # surroundings cut out with an object, as a fraction of its longer side
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +187,19 @@ def background(example: Example, rng: np.random.Generator) -> Pixels:
     return np.clip(result, 0, 255).astype(np.uint8)
 
 
+def context(width: int, height: int) -> int:
+    """Pixels of surroundings that are cut out, and blended in, on each side of an object."""
+    return max(1, round(_CONTEXT * max(width, height)))
+
+
+def cut_with_context(pixels: Pixels, place: PixelBox) -> Pixels:
+    """An object with its surroundings; beyond the image's edge, the edge is repeated."""
+    margin = context(place.width, place.height)
+    padded = cv2.copyMakeBorder(pixels, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
+    wide = PixelBox(x=place.x, y=place.y, width=place.width + 2 * margin, height=place.height + 2 * margin)
+    return wide.cut(np.asarray(padded, dtype=np.uint8))
+
+
 def rim_level(patch: Floats) -> Floats:
     """Median colour of a patch's outermost pixels: the light that the object stands in. Shape (3,)."""
     rim = np.concatenate([patch[0], patch[-1], patch[:, 0], patch[:, -1]])
@@ -194,29 +207,43 @@ def rim_level(patch: Floats) -> Floats:
     return level
 
 
-def soft_mask(width: int, height: int) -> Floats:
-    """Opacity of a patch with soft edges: 1 inside, falling to near 0 at the rim. Shape (height, width)."""
+def soft_mask(width: int, height: int, margin: int) -> Floats:
+    """Opacity of an object with its surroundings: 1 on the object, falling to near 0 across the margin.
+
+    Args:
+        width: of the object, in pixels.
+        height: of the object, in pixels.
+        margin: surroundings on each side, in pixels.
+
+    Returns:
+        Shape (height + 2 * margin, width + 2 * margin).
+    """
 
     def ramp(length: int) -> Floats:
         edge = np.minimum(np.arange(length), np.arange(length)[::-1]).astype(np.float32)
-        return np.clip((edge + 0.5) / max(_FEATHER * length, 0.5), 0, 1).astype(np.float32)
+        return np.clip((edge + 1) / (margin + 1), 0, 1).astype(np.float32)
 
-    mask: Floats = np.minimum(ramp(height)[:, None], ramp(width)[None, :])
+    mask: Floats = np.minimum(ramp(height + 2 * margin)[:, None], ramp(width + 2 * margin)[None, :])
     return mask
 
 
 def blend(page: Pixels, patch: Floats, place: PixelBox, mask: Floats) -> Pixels:
-    """A copy of the page with a patch on it.
+    """A copy of the page with an object on it; what would lie outside the page is cut off.
 
     Args:
         page: BGR, shape (height, width, 3).
-        patch: difference of the object to the light that it stands in (see :func:`rim_level`), of the place's size.
-        place: where.
-        mask: opacity in [0, 1], of the place's size.
+        patch: the object with its surroundings, as difference to the light that it stands in (see :func:`rim_level`).
+        place: of the object alone; the patch is centred on it.
+        mask: opacity in [0, 1], of the patch's height and width.
     """
+    height, width = patch.shape[:2]
+    x, y = place.x - (width - place.width) // 2, place.y - (height - place.height) // 2
+    left, top = max(-x, 0), max(-y, 0)
+    right, bottom = min(width, page.shape[1] - x), min(height, page.shape[0] - y)
     result = page.copy()
-    under = place.cut(page).astype(np.float32)
+    under = result[y + top : y + bottom, x + left : x + right].astype(np.float32)
     light = np.median(under.reshape(-1, 3), axis=0)
-    mixed = under + mask[:, :, None] * (light + patch - under)
-    result[place.y : place.y + place.height, place.x : place.x + place.width] = np.clip(mixed, 0, 255).astype(np.uint8)
+    opacity = mask[top:bottom, left:right, None]
+    mixed = under + opacity * (light + patch[top:bottom, left:right] - under)
+    result[y + top : y + bottom, x + left : x + right] = np.clip(mixed, 0, 255).astype(np.uint8)
     return result

@@ -47,7 +47,7 @@ class Test:
         samples: test boxes, or test images for mAP.
         outcome: loss: shown, and at least the margin; no loss: a loss of the margin is ruled out; open: neither.
         settle: how many test boxes (or images) would settle an open test at the present rates; None if it is not
-            open, or if the loss sits too near the margin for any number worth naming.
+            open, if the loss sits too near the margin for any number worth naming, or if the base finds too little.
     """
 
     figure: str
@@ -126,10 +126,13 @@ def judge(
     """
     raw = {"mAP50-95": statistics.bootstrap_loss(*replicates, confidence=1 - 2 * gate.alpha).p_value}
     raw |= {
-        f"recall of {name}": statistics.mcnemar_loss(pair.lost, pair.gained) for name, pair in paired.items() if len(pair.base)
+        f"recall of {name}": statistics.mcnemar_loss(pair.lost, pair.gained)
+        for name, pair in paired.items()
+        if len(pair.base)
     }
     adjusted = statistics.holm(raw)
-    factors = {name: adjusted[name] / raw[name] for name in raw}
+    # A p value of many lost boxes is too small for a number; such a test is not open, and needs no factor.
+    factors = {name: adjusted[name] / raw[name] if raw[name] else 1.0 for name in raw}
     tests = [_map_test(base, run, replicates, adjusted["mAP50-95"], gate)]
     for name, pair in paired.items():
         figure = f"recall of {name}"
@@ -188,10 +191,11 @@ def _recall_test(figure: str, pair: Paired, p_value: float | None, factor: float
     interval = statistics.paired_loss_interval(pair.lost, pair.gained, support, confidence=1 - 2 * gate.alpha)
     loss = (pair.lost - pair.gained) / support
     outcome = _outcome(loss, interval.high, p_value, gate.recall_margin, gate.alpha)
-    if outcome == "no loss" and pair.base.mean() < gate.recall_margin:
-        outcome = "open"  # the base finds so few that a loss of the margin cannot happen: nothing is ruled out
+    blind = bool(pair.base.mean() < gate.recall_margin)  # the base finds so few that no loss of the margin can happen
+    if outcome == "no loss" and blind:
+        outcome = "open"  # nothing is ruled out
     settle = None
-    if outcome == "open":
+    if outcome == "open" and not blind:
         settle = statistics.boxes_to_settle(
             pair.lost, pair.gained, support, margin=gate.recall_margin, alpha=gate.alpha, factor=max(factor, 1.0)
         )
@@ -284,5 +288,5 @@ def read(path: Path) -> Judgement:
         )
     except FileNotFoundError:
         raise UserError(f"{path} is missing. Run `uv run dvc repro` to make it.") from None
-    except (TypeError, KeyError, ValueError) as error:
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise UserError(f"{path} is not a verdict of this version ({error}). Run `uv run dvc repro -f`.") from None

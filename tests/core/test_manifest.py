@@ -1,0 +1,191 @@
+"""The manifest: a row that cannot be is refused, and what is written is read again, whatever the names hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.core import manifest
+from pipeline.core.errors import UserError
+from pipeline.core.manifest import Row
+from tests import builders
+from tests.builders import row, sha, synthetic_row
+
+HOSTILE = [
+    "a,b",
+    'the "best" one',
+    "two\nlines",
+    "two\r\nlines",
+    "old\rMac",
+    "nan",
+    "NA",
+    "None",
+    "",
+    " padded ",
+    "007",
+    "1e5",
+    "True",
+    "=cmd()",
+    "naïve ☃ 数字 \U0001f9ff",
+    "line\u2028separator",
+    "\x00 and \x1a",
+    "'",
+    "#",
+    "\\n",
+    "\ufeff",
+]
+
+
+def written(folder: Path, rows: list[Row]) -> list[Row]:
+    """The rows, written and read again."""
+    path = folder / "manifest.csv"
+    manifest.write(path, rows)
+    return manifest.read(path)
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=[ascii(name) for name in HOSTILE])
+def test_hostile_names(name: str, tmp_path: Path) -> None:
+    """Names with commas, quotes, line ends, or that look like numbers or nothing come back as they were."""
+    rows = [row("a", name=name), synthetic_row("b", name=name, split="train")]
+    assert written(tmp_path, rows) == rows
+
+
+@settings(max_examples=60, deadline=None)
+@given(names=st.lists(st.text(st.characters(codec="utf-8"), max_size=12), min_size=1, max_size=4))
+def test_round_trip(names: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Any names that text can hold are read as they were written."""
+    rows = [row(str(number), name=name) for number, name in enumerate(names)]
+    found = written(tmp_path_factory.mktemp("manifest"), rows)
+    assert {one.image_id: one for one in found} == {one.image_id: one for one in rows}
+
+
+def test_all_columns(tmp_path: Path) -> None:
+    """Every column survives, with several parents, several classes and none at all."""
+    rows = [
+        row("a", split="", human_verified=False, boxes=()),
+        row("b", split="train", boxes=((0, 12), (3, 1))),
+        synthetic_row("c", parents=(sha("a"), sha("b")), lineage_depth=7, generation=12, run="recursive-12"),
+    ]
+    assert written(tmp_path, rows) == rows
+
+
+def test_name_of_bytes(tmp_path: Path) -> None:
+    """A file name that is not UTF-8 is escaped; it does not stop the stage."""
+    (found,) = written(tmp_path, [row("a", name="scan-\udcff.png")])
+    assert found.name == r"scan-\udcff.png"
+
+
+def test_empty(tmp_path: Path) -> None:
+    """A manifest without rows is a table without rows, as of the base run's synthetic images."""
+    assert written(tmp_path, []) == []
+
+
+def test_order_does_not_matter(tmp_path: Path) -> None:
+    """Rows are sorted before they are written, so equal manifests are equal files."""
+    rows = [row("b"), row("a"), synthetic_row("c"), row("d", split="val")]
+    manifest.write(tmp_path / "one.csv", rows)
+    manifest.write(tmp_path / "two.csv", rows[::-1])
+    assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param({"image_id": "abc"}, "image_id 'abc' is not a SHA-256", id="short id"),
+        pytest.param({"image_id": "g" * 64}, "is not a SHA-256", id="id beyond hexadecimal"),
+        pytest.param({"label_digest": ""}, "label_digest '' is not a SHA-256", id="no label digest"),
+        pytest.param({"split": "holdout"}, "split 'holdout' is not one of train, val, test", id="unknown split"),
+        pytest.param({"origin": "fake"}, "origin 'fake' is not real or synthetic", id="unknown origin"),
+        pytest.param({"width": 0}, "size 0 x 48", id="no width"),
+        pytest.param({"path": "/etc/passwd"}, "leaves the project", id="absolute path"),
+        pytest.param({"path": "data/../../x.png"}, "leaves the project", id="path with dots"),
+        pytest.param({"parents": (sha("b"),)}, "a real image with parents", id="real with parents"),
+        pytest.param({"lineage_depth": 1}, "a real image with parents", id="real with depth"),
+        pytest.param({"origin": "synthetic"}, "a synthetic image of lineage depth 0", id="synthetic without depth"),
+        pytest.param({"origin": "synthetic", "lineage_depth": 1, "split": "test"}, "in test", id="synthetic in test"),
+        pytest.param({"origin": "synthetic", "lineage_depth": 1, "split": "val"}, "in val", id="synthetic in val"),
+    ],
+)
+def test_row_refused(changes: dict[str, Any], message: str) -> None:
+    """A row that cannot be is refused, and named."""
+    with pytest.raises(ValueError, match=f"manifest row 'a': .*{message}"):
+        row(**changes)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        pytest.param(",real,", ",fake,", "line 2: manifest row 'a': origin 'fake'", id="origin"),
+        pytest.param(",64,48,", ",wide,48,", "line 2: invalid literal", id="width"),
+        pytest.param(",True,", ",yes,", "line 2: 'yes'", id="verified"),
+        pytest.param(",0:1", ",0-1", "line 2: ", id="boxes"),
+        pytest.param(",64,48,", ",64,", "line 2: ", id="field missing"),
+        pytest.param(",64,48,", ",64,48,48,", "line 2: ", id="field too many"),
+        pytest.param("image_id,name", "name,image_id", "has the columns name, image_id", id="columns"),
+    ],
+)
+def test_file_refused(old: str, new: str, message: str, tmp_path: Path) -> None:
+    """A manifest that was edited by hand is refused: file and line are named, and how to make it anew."""
+    path = tmp_path / "manifest.csv"
+    manifest.write(path, [row()])
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(UserError) as caught:
+        manifest.read(path)
+    assert message in str(caught.value)
+    assert "dvc repro" in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"a,b\n1,2\n1,2,3\n"], ids=["empty", "not text", "ragged"])
+def test_no_table(content: bytes, tmp_path: Path) -> None:
+    """A file that is no table at all is refused too."""
+    path = tmp_path / "manifest.csv"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"is not a table.*dvc repro"):
+        manifest.read(path)
+
+
+def test_missing(tmp_path: Path) -> None:
+    """A missing manifest, or list of classes, says which command makes it."""
+    with pytest.raises(UserError, match=r"manifest\.csv is missing\. Run `uv run dvc repro`"):
+        manifest.read(tmp_path / "manifest.csv")
+    with pytest.raises(UserError, match=r"classes\.json is missing\. Run `uv run dvc repro`"):
+        manifest.read_classes(tmp_path / "classes.json")
+
+
+def test_label_path() -> None:
+    """Labels lie beside images, under the name that ultralytics looks for."""
+    assert str(row(path="data/real/images/x.y.jpg").label_path) == "data/real/labels/x.y.txt"
+
+
+def test_counts() -> None:
+    """Boxes are counted by class, absent classes as none."""
+    assert manifest.count_boxes([builders.box(3), builders.box(1), builders.box(3)]) == ((1, 1), (3, 2))
+    assert manifest.class_counts([row(boxes=((1, 2),)), row("b", boxes=((1, 1), (2, 5)))], 4) == [0, 3, 5, 0]
+
+
+@pytest.mark.parametrize(
+    ("counts", "share", "named", "rare"),
+    [
+        pytest.param([90, 10], 0.1, [], [], id="exactly the share"),
+        pytest.param([91, 9], 0.1, [], ["b"], id="under the share"),
+        pytest.param([91, 9], 0.0, ["a"], ["a"], id="named"),
+        pytest.param([9, 91], 0.1, ["b"], ["a", "b"], id="under the share and named, in class order"),
+        pytest.param([100, 0], 0.1, [], ["b"], id="absent from the training data"),
+        pytest.param([0, 0], 0.1, [], [], id="no box at all"),
+    ],
+)
+def test_rare_classes(counts: list[int], share: float, named: list[str], rare: list[str]) -> None:
+    """A class is rare when its share is smaller than the limit, or when it is named."""
+    assert manifest.rare_classes(counts, ["a", "b"], share=share, named=named) == rare
+
+
+def test_unknown_rare_class() -> None:
+    """A named class that is not in the dataset is an error."""
+    with pytest.raises(UserError, match=r"audit\.rare_classes names 'c', wanted one of a, b"):
+        manifest.rare_classes([1, 1], ["a", "b"], share=0.1, named=["c"])

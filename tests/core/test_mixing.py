@@ -1,0 +1,178 @@
+"""Which images a run trains on: the ratio is met to the image, by every policy, or the run is refused."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import get_args
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.core import mixing
+from pipeline.core.errors import UserError
+from pipeline.core.manifest import Row
+from pipeline.core.mixing import Shares
+from pipeline.core.params import Arm, Mix, Policy
+from tests.builders import row, synthetic_row
+
+POLICIES: list[Policy] = list(get_args(Policy))
+ARMS = st.builds(Arm, policy=st.sampled_from(POLICIES), ratio=st.integers(0, 100).map(lambda percent: percent / 100))
+ALL_REAL = Mix(total="all-real", min_real_a_class=0)
+
+
+def real_rows(count: int) -> list[Row]:
+    """Real images of class 0; every tenth has one box of class 1, every fiftieth one of class 2 too."""
+    return [
+        row(f"real {n}", boxes=((0, 2), *([(1, 1)] if n % 10 == 0 else []), *([(2, 1)] if n % 50 == 0 else [])))
+        for n in range(count)
+    ]
+
+
+def synthetic_rows(count: int, generation: int = 1) -> list[Row]:
+    """Synthetic images of one generation."""
+    return [synthetic_row(f"synthetic {generation} {n}", generation=generation) for n in range(count)]
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    """A generator of its own for each draw."""
+    return np.random.default_rng(seed)
+
+
+def origins(rows: list[Row]) -> Shares:
+    """How many images of each origin were chosen."""
+    synthetic = sum(one.origin == "synthetic" for one in rows)
+    return Shares(real=len(rows) - synthetic, synthetic=synthetic)
+
+
+@given(real=st.integers(0, 2000), arm=ARMS, total=st.just("all-real") | st.integers(1, 2000))
+def test_ratio_is_met_to_the_image(real: int, arm: Arm, total: int | str) -> None:
+    """No other number of synthetic images would be nearer to the ratio, and no real image is asked for twice."""
+    mix = Mix(total=total, min_real_a_class=0)  # type: ignore[arg-type]
+    try:
+        found = mixing.shares(real, arm, mix)
+    except UserError:
+        assert isinstance(total, int)
+        assert total - round(total * arm.ratio) > real
+        return
+    assert found.real <= real
+    if arm.ratio == 1:
+        assert found == Shares(real=0, synthetic=real if total == "all-real" else int(total))
+    elif total == "all-real" and arm.policy != "accumulate-subsample":
+        assert found.real == real
+        exact = real * arm.ratio / (1 - arm.ratio)
+        assert abs(found.synthetic - exact) <= 0.5 + 1e-9
+    else:
+        wanted = real if total == "all-real" else int(total)
+        assert found.real + found.synthetic == wanted
+        assert abs(found.synthetic - wanted * arm.ratio) <= 0.5 + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("policy", "ratio", "total", "wanted"),
+    [
+        pytest.param("accumulate", 0.5, "all-real", Shares(real=640, synthetic=640), id="half, all real kept"),
+        pytest.param("replace", 0.5, "all-real", Shares(real=640, synthetic=640), id="half of the newest"),
+        pytest.param("replace", 1.0, "all-real", Shares(real=0, synthetic=640), id="synthetic only"),
+        pytest.param("accumulate", 0.0, "all-real", Shares(real=640, synthetic=0), id="real only"),
+        pytest.param("accumulate", 0.25, "all-real", Shares(real=640, synthetic=213), id="a quarter"),
+        pytest.param("accumulate-subsample", 0.25, "all-real", Shares(real=480, synthetic=160), id="subsample"),
+        pytest.param("accumulate", 0.25, 100, Shares(real=75, synthetic=25), id="fixed total"),
+        pytest.param("accumulate-subsample", 1.0, 900, Shares(real=0, synthetic=900), id="fixed, synthetic only"),
+    ],
+)
+def test_shares(policy: Policy, ratio: float, total: int, wanted: Shares) -> None:
+    """The numbers of the default project and of studies, worked out by hand."""
+    mix = Mix(total=total, min_real_a_class=0)
+    assert mixing.shares(640, Arm(policy=policy, ratio=ratio), mix) == wanted
+
+
+def test_too_few_real() -> None:
+    """A total that asks for more real images than there are is refused, with what would help."""
+    with pytest.raises(UserError, match=r"mix\.total is 100 and the ratio 0\.2: wanted 80 real images, there are 79"):
+        mixing.shares(79, Arm(policy="accumulate", ratio=0.2), Mix(total=100, min_real_a_class=0))
+
+
+@settings(max_examples=80, deadline=None)
+@given(arm=ARMS, total=st.just("all-real") | st.integers(1, 60), seed=st.integers(0, 3))
+def test_choice(arm: Arm, total: int | str, seed: int) -> None:
+    """The chosen images are as many of each origin as wanted, each once, from the sets that the policy allows."""
+    mix = Mix(total=total, min_real_a_class=0)  # type: ignore[arg-type]
+    real, old, newest = real_rows(60), synthetic_rows(40), synthetic_rows(40, generation=2)
+    try:
+        wanted = mixing.shares(60, arm, mix)
+        chosen = mixing.choose(real, newest, old + newest, arm, mix, rng(seed))
+    except UserError as error:
+        assert "generate.images" in str(error)  # noqa: PT017 - the other outcome is below
+        return
+    assert origins(chosen) == wanted
+    assert len({one.image_id for one in chosen}) == len(chosen)
+    if arm.policy == "replace":
+        assert {one.generation for one in chosen} <= {0, 2}
+    if total == "all-real" and arm.policy != "accumulate-subsample" and arm.ratio < 1:
+        assert [one for one in chosen if one.origin == "real"] == real
+    assert mixing.choose(real, newest, old + newest, arm, mix, rng(seed)) == chosen
+
+
+@pytest.mark.parametrize(("policy", "generations"), [("replace", {2}), ("accumulate", {1, 2})])
+def test_newest_only_for_replace(policy: Policy, generations: set[int]) -> None:
+    """Replace takes the newest generation alone; accumulate takes all of them."""
+    old, newest = synthetic_rows(50), synthetic_rows(50, generation=2)
+    chosen = mixing.choose(real_rows(40), newest, old + newest, Arm(policy=policy, ratio=0.5), ALL_REAL, rng())
+    assert {one.generation for one in chosen if one.origin == "synthetic"} == generations
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_too_few_synthetic(policy: Policy) -> None:
+    """Too few synthetic images are an error that says how many to generate: the ratio is never missed in silence."""
+    arm = Arm(policy=policy, ratio=0.5)
+    wanted = 20 if policy == "accumulate-subsample" else 40
+    newest = synthetic_rows(wanted - 1)
+    with pytest.raises(UserError, match=f"wants {wanted} synthetic images.*Raise generate.images to {wanted} or more"):
+        mixing.choose(real_rows(40), newest, newest, arm, ALL_REAL, rng())
+
+
+def holders(rows: list[Row]) -> Counter[int]:
+    """How many real images have a box of each class."""
+    return Counter(class_id for one in rows if one.origin == "real" for class_id, _ in one.boxes)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("floor", [0, 2, 6, 50], ids=["no floor", "two", "six", "more than there are"])
+def test_floor(floor: int, seed: int) -> None:
+    """Each class keeps as many real images as the floor asks for, or all that it has; the ratio is still met."""
+    real, made = real_rows(200), synthetic_rows(100)
+    mix = Mix(total=100, min_real_a_class=floor)
+    chosen = mixing.choose(real, made, made, Arm(policy="accumulate", ratio=0.4), mix, rng(seed))
+    assert origins(chosen) == Shares(real=60, synthetic=40)
+    have, kept = holders(real), holders(chosen)
+    for class_id, number in have.items():
+        assert kept[class_id] >= min(floor, number)
+
+
+def test_floor_does_not_fit() -> None:
+    """A floor that takes more real images than the mixture has room for is refused."""
+    mix = Mix(total=10, min_real_a_class=20)
+    made = synthetic_rows(20)
+    with pytest.raises(UserError, match=r"min_real_a_class is 20: that takes 20 real images, .* room for 5"):
+        mixing.choose(real_rows(200), made, made, Arm(policy="accumulate", ratio=0.5), mix, rng())
+
+
+def test_no_real_at_all() -> None:
+    """At a ratio of 1 the floor asks for nothing: the arm is meant to have no real image."""
+    made = synthetic_rows(20)
+    chosen = mixing.choose(
+        real_rows(20), made, made, Arm(policy="replace", ratio=1), Mix(total=20, min_real_a_class=5), rng()
+    )
+    assert origins(chosen) == Shares(real=0, synthetic=20)
+
+
+def test_draws_differ() -> None:
+    """Another generator draws other images."""
+    made = synthetic_rows(100)
+    one, other = (
+        mixing.choose(real_rows(20), made, made, Arm(policy="accumulate", ratio=0.5), ALL_REAL, rng(seed))
+        for seed in (0, 1)
+    )
+    assert one != other

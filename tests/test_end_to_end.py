@@ -1,0 +1,243 @@
+"""The whole pipeline, small but real: DVC, YOLO, FiftyOne and its MongoDB."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.project import BCCD, Project, accept, create, small
+
+pytestmark = pytest.mark.slow
+
+BASE = ["mix-base", "train-base", "audit-base"]
+SAME = ("data/*/manifest.csv", "data/*/*/*.csv", "data/audit/*/audit.json", "data/gate/*.json")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A small project that has run once."""
+    made = create(tmp_path_factory.mktemp("a project with spaces"), small)
+    accept(made)
+    done = made.run("dvc", "repro")
+    assert done.code == 0, done.output
+    return made
+
+
+def of_run(*runs: str) -> set[str]:
+    """The stages that one run has."""
+    return {f"{stage}@{run}" for run in runs for stage in ("generate", "mix", "train", "audit", "gate")}
+
+
+def test_a_run_leaves_verdicts_report_and_dataset(project: Project) -> None:
+    """After `dvc repro` there are a verdict a run, a report, and a dataset whose mAP is the audit's."""
+    summary = json.loads((project.folder / "data/review/summary.json").read_text())
+    for run in ("base", "guarded-1", "recursive-1"):
+        audit = json.loads((project.folder / f"data/audit/{run}/audit.json").read_text())
+        assert summary["runs"][run]["map50_95"] == pytest.approx(audit["map50_95"]["value"], abs=1e-6)
+    page = (project.folder / "reports/index.html").read_text()
+    assert "guarded" in page
+    assert "recursive" in page
+
+
+def test_check_gives_text_json_and_exit_code(project: Project) -> None:
+    """`tailwatch check` says the same thing in words, in JSON and in its exit code."""
+    told = project.run("tailwatch", "check", "--json")
+    value = json.loads(told.output)
+    assert told.code == {"HEALTHY": 0, "COLLAPSING": 3, "INCONCLUSIVE": 4}[value["verdict"]]
+    run = value["arms"]["recursive"]["runs"]["recursive-1"]
+    assert {"verdict", "reason", "map50_95", "map50", "classes", "rare_classes"} <= set(run)
+    assert all({"recall", "support"} <= set(one) for one in run["classes"].values())
+    assert f"recursive: {run['verdict']}" in project.run("tailwatch", "check").output
+    alone = project.run("tailwatch", "check", "--arm", "guarded", "--json")
+    assert set(json.loads(alone.output)["arms"]) == {"guarded"}
+    assert project.run("tailwatch", "check", "--arm", "gaurded").code == 1
+
+
+def test_nothing_to_do_runs_nothing(project: Project) -> None:
+    """A second `dvc repro` executes no stage."""
+    done = project.run("dvc", "repro")
+    assert done.code == 0
+    assert done.executed == []
+
+
+def test_metrics_and_plots_are_read_by_dvc(project: Project) -> None:
+    """`dvc metrics show` and `dvc plots show` understand what the report stage writes."""
+    shown = project.run("dvc", "metrics", "show", "--json")
+    assert shown.code == 0, shown.output
+    assert "recursive-1" in shown.output
+    plots = project.run("dvc", "plots", "show", "-o", "plots")
+    assert plots.code == 0, plots.output
+
+
+def test_the_dataset_has_runs_as_fields_and_views(project: Project) -> None:
+    """Predictions, evaluations, provenance and saved views of every run are in FiftyOne."""
+    code = (
+        "from pipeline.adapters import voxel; fo = voxel.connect(); d = fo.load_dataset('tailwatch');"
+        "import json; print(json.dumps({'evals': d.list_evaluations(), 'views': d.list_saved_views(),"
+        "'fields': list(d.get_field_schema()), 'origins': d.count_values('origin'), 'persistent': d.persistent,"
+        "'results': float(d.load_evaluation_results('eval_recursive_1').mAP())}))"
+    )
+    value = _asked(project, code)
+    assert value["persistent"]
+    assert set(value["evals"]) == {"eval_base", "eval_guarded_1", "eval_recursive_1"}
+    assert {"base", "guarded_1", "image_id", "generation", "parents", "lineage_depth", "origin"} <= set(value["fields"])
+    assert value["origins"]["synthetic"] == 96
+    assert "recursive-1: lost rare boxes" in value["views"]
+
+
+def _asked(project: Project, code: str) -> Any:
+    done = project.run("python", "-c", code)
+    assert done.code == 0, done.output
+    return json.loads(done.output.strip().splitlines()[-1])
+
+
+def test_review_serves_the_app_and_rebuilds_a_lost_database(project: Project) -> None:
+    """`tailwatch review` makes the dataset anew when the database is gone, and serves the App on localhost."""
+    gone = project.folder.parent / "gone"
+    (project.folder / ".fiftyone").rename(gone)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    app = project.start("tailwatch", "review", "--no-browser", "--port", str(port))
+    try:
+        page = _fetch(f"http://127.0.0.1:{port}/", app)
+        assert "FiftyOne" in page
+    finally:
+        os.killpg(app.pid, signal.SIGINT)
+        output, _ = app.communicate(timeout=60)
+    assert app.returncode == 0, output
+    assert "building the dataset from the files" in output
+    assert (project.folder / ".fiftyone").is_dir()
+
+
+def _fetch(address: str, process: subprocess.Popen[str]) -> str:
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310 - our own server on localhost
+                return str(answer.read().decode())
+        except OSError:
+            time.sleep(1)
+    raise AssertionError(f"no answer from {address}: exit code {process.poll()}")
+
+
+def test_a_changed_margin_runs_gates_and_report_only(project: Project) -> None:
+    """After a change of a gate margin nothing is trained, generated or audited."""
+    project.change(lambda params: params["gate"].update(recall_margin=0.15))
+    done = project.run("dvc", "repro")
+    assert done.code == 0, done.output
+    assert set(done.executed) == {"gate@guarded-1", "gate@recursive-1", "report"}
+
+
+def test_one_more_generation_runs_only_what_is_new(project: Project) -> None:
+    """A new line under `runs` trains one run; the finished ones stay as they are."""
+    before = project.digest("data/*/recursive-1/*.csv")
+    project.change(
+        lambda params: params["runs"].update(
+            {"recursive-2": {"arm": "recursive", "generation": 2, "previous": "recursive-1"}}
+        )
+    )
+    done = project.run("dvc", "repro")
+    assert done.code == 0, done.output
+    assert set(done.executed) == {*of_run("recursive-2"), "report", "review"}
+    assert project.digest("data/*/recursive-1/*.csv") == before
+
+
+def test_a_damaged_weights_file_is_named(project: Project) -> None:
+    """Weights that cannot be loaded give an error that names the file, and no traceback."""
+    weights = project.folder / "data/train/base/weights.pt"
+    whole = weights.read_bytes()
+    try:
+        weights.chmod(0o644)
+        weights.write_bytes(whole[: len(whole) // 2])
+        done = project.run("python", "-m", "pipeline.audit", "--run", "base")
+    finally:
+        weights.write_bytes(whole)
+    assert done.code == 1
+    assert "weights.pt cannot be loaded" in done.output
+    assert "Traceback" not in done.output
+
+
+def test_a_killed_training_is_taken_up_again(project: Project) -> None:
+    """After `kill -9` of everything in the middle of a training, the next `dvc repro` does what is left."""
+    project.change(lambda params: params["train"].update(steps=2000))
+    run = project.start("dvc", "repro", "train-base")
+    assert run.stdout is not None
+    for line in run.stdout:
+        if "  step " in line:
+            break
+    os.killpg(run.pid, signal.SIGKILL)
+    run.communicate(timeout=60)
+    project.change(lambda params: params["train"].update(steps=24))
+    done = project.run("dvc", "repro", "gate@guarded-1")
+    assert done.code == 0, done.output
+    assert not list((project.folder / "data/train").glob(".base.*"))
+
+
+def test_ctrl_c_ends_a_training_cleanly(project: Project) -> None:
+    """Ctrl-C in the middle of a training leaves no half-written output, and no traceback of this project."""
+    project.change(lambda params: params["train"].update(steps=2000))
+    run = project.start("dvc", "repro", "train-base")
+    assert run.stdout is not None
+    printed = []
+    for line in run.stdout:
+        printed.append(line)
+        if "  step " in line:
+            break
+    second = project.run("dvc", "repro")
+    os.killpg(run.pid, signal.SIGINT)
+    rest, _ = run.communicate(timeout=60)
+    project.change(lambda params: params["train"].update(steps=24))
+    output = "".join(printed) + rest
+    assert run.returncode != 0
+    assert "Traceback" not in output
+    assert not (project.folder / "data/train/base").exists()
+    assert second.code != 0
+    assert "lock" in second.output
+
+
+def test_two_projects_from_scratch_are_identical(tmp_path: Path) -> None:
+    """The same settings give the same manifests, predictions and verdicts, file by file."""
+    digests = []
+    for name in ("first", "second"):
+        made = create(tmp_path / name, small, lambda params: params["runs"].pop("guarded-1"))
+        accept(made)
+        done = made.run("dvc", "repro", "gate@recursive-1")
+        assert done.code == 0, done.output
+        digests.append(made.digest(*SAME))
+    assert len(digests[0]) > 10
+    assert digests[0] == digests[1]
+
+
+@pytest.mark.skipif(not BCCD.is_dir(), reason="the BCCD dataset is not beside the project")
+def test_bccd_runs_from_its_voc_folder(tmp_path: Path) -> None:
+    """Real photographs in VOC form go through the whole loop, with copy-paste and the layout's labels."""
+
+    def photographs(params: dict[str, Any]) -> None:
+        small(params)
+        params["ingest"].update(source="voc", path=str(BCCD), max_rejected=0.01)
+        params["generate"].update(generator="copy_paste", labels="layout", images=200)
+        params["train"].update(image_size=160, steps=12)
+        params["runs"].pop("recursive-1")
+        params["arms"]["guarded"]["ratio"] = 0.3
+
+    made = create(tmp_path / "bccd", photographs)
+    accept(made)
+    done = made.run("dvc", "repro")
+    assert done.code == 0, done.output
+    decisions = (made.folder / "data/real/decisions.csv").read_text()
+    assert decisions.count("zero or negative area") == 2
+    audit = json.loads((made.folder / "data/audit/guarded-1/audit.json").read_text())
+    assert [one["name"] for one in audit["classes"]] == ["Platelets", "RBC", "WBC"]
+    assert audit["synthetic_images"] / (audit["synthetic_images"] + audit["real_images"]) == pytest.approx(
+        0.3, abs=0.002
+    )
