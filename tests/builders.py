@@ -123,7 +123,6 @@ def audit(run: str = "base", /, **changes: Any) -> Audit:
         classes=(class_figures(),),
         real_images=100,
         synthetic_images=0 if base else 100,
-        inputs={},
         lineage={"0": 100} if base else {"0": 100, "1": 100},
         duplicates=None if base else DuplicateFigures(images=100, exact=0, near=3, near_real=2, threshold=2),
         inputs={"verify": sha("manifest of verify"), "mix": sha(f"manifest of {run}")},
