@@ -20,6 +20,7 @@ from pipeline.core.sources import reading
 from pipeline.core.sources.found import SourceImage, to_box
 
 _STEM = 16  # hexadecimal digits of the image id in a file's name
+_SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "BMP": ".bmp"}  # of files that are stored as they are
 _FREE_SPACE = 1 << 26  # bytes left over when everything is stored
 
 
@@ -174,10 +175,13 @@ def _take(found: SourceImage, settings: params.Ingest, intake: Intake, classes: 
         decoded = images.decode(data, max_pixels=settings.max_pixels)
     except ValueError as error:
         return str(error)
-    boxes = list(_boxes(found, settings, intake, classes, (decoded.width, decoded.height)))
-    suffix = found.path.suffix.lower() if decoded.as_is else ".png"
-    stored = data if decoded.as_is else images.encode_png(decoded.pixels)
     size = (decoded.width, decoded.height)
+    if found.size is not None and found.size != size:
+        return f"its annotation is for {found.size[0]} x {found.size[1]} pixels, the image has {size[0]} x {size[1]}"
+    boxes = list(_boxes(found, settings, intake, classes, size))
+    # The name of a file may lie about its format, and readers go by the name.
+    suffix = _SUFFIXES[images.probe(data).format] if decoded.as_is else ".png"
+    stored = data if decoded.as_is else images.encode_png(decoded.pixels)
     intake.store(_row(image_id, found.name, found.split or "", suffix, size, boxes), stored, boxes)
     return ""
 

@@ -19,7 +19,7 @@ from tests.project import BCCD, Project, accept, create, small
 pytestmark = pytest.mark.slow
 
 BASE = ["mix-base", "train-base", "audit-base"]
-SAME = ("data/*/manifest.csv", "data/*/*/*.csv", "data/audit/*/audit.json", "data/gate/*.json")
+SAME = ("data/*/manifest.csv", "data/[agm]*/*/*.csv", "data/audit/*/audit.json", "data/gate/*.json")
 
 
 @pytest.fixture(scope="module")

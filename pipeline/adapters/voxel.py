@@ -162,6 +162,27 @@ def build(
         mark: what it is built from, kept as ``info["fingerprint"]``.
     """
     fo = connect()
+    from pymongo.errors import PyMongoError
+
+    try:
+        return _build(fo, name, rows, classes, rare, runs, mark)
+    except PyMongoError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"FiftyOne's database failed while the dataset was built: {reason}. The dataset of before is as it was. "
+            f"Run the command again; {_DOCTOR}"
+        ) from error
+
+
+def _build(
+    fo: Any,
+    name: str,
+    rows: Sequence[Row],
+    classes: Sequence[str],
+    rare: Sequence[str],
+    runs: Sequence[RunTables],
+    mark: str,
+) -> list[Evaluation]:
     aside = f"{name}-being-built"
     if fo.dataset_exists(aside):  # of a process that was killed
         fo.delete_dataset(aside)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,23 +109,39 @@ def train(listed: Sequence[Path], classes: Sequence[str], params: Train, *, seed
             torch_safe_load(str(model))
         elif not isinstance(yaml.safe_load(model.read_text()), dict):
             raise ValueError("not a model description")
-    device = _device(params.device)
-    with tempfile.TemporaryDirectory(prefix="tailwatch-train-") as scratch:
-        data = _write_dataset(Path(scratch), listed, classes)
-        settings: dict[str, Any] = {
-            "data": str(data), "model": str(model), "task": "detect", "imgsz": params.image_size, "device": device,
-            "epochs": min(ROUNDS, params.steps), "batch": params.batch, "nbs": params.batch, "workers": params.workers,
-            "optimizer": "AdamW", "lr0": params.learning_rate, "cos_lr": True, "warmup_epochs": 1.0,
-            "warmup_bias_lr": 0.0, "cls": params.class_gain, "seed": seed % 2**31, "deterministic": device != "cpu",
-            "amp": device != "cpu", "cache": "ram", "close_mosaic": 0, "patience": 0, "plots": False, "val": True,
-            "save": True, "exist_ok": True, "verbose": False, "project": scratch, "name": "run", "pretrained": False,
-            **params.augment,
-        }  # fmt: skip
+    with _scratch() as scratch:
+        data = _write_dataset(scratch, listed, classes)
+        settings = _settings(params, data=data, model=model, device=_device(params.device), seed=seed)
         os.environ[yolo_trainer.STEPS_VARIABLE] = str(params.steps)
         trainer = yolo_trainer.FixedStepsTrainer(overrides=settings)
         trainer.train()
         files.write_bytes(out / "weights.pt", trainer.last.read_bytes())
         shutil.copyfile(trainer.csv, out / "curve.csv")
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder in the project for what ultralytics writes; the caller holds the lock on training."""
+    folder = paths.TRAIN_SCRATCH.absolute()
+    shutil.rmtree(folder, ignore_errors=True)  # of a training that was killed
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _settings(params: Train, *, data: Path, model: Path, device: str, seed: int) -> dict[str, Any]:
+    """All of ultralytics' settings that matter, set explicitly: its defaults change between versions."""
+    return {
+        "data": str(data), "model": str(model), "task": "detect", "imgsz": params.image_size, "device": device,
+        "epochs": min(ROUNDS, params.steps), "batch": params.batch, "nbs": params.batch, "workers": params.workers,
+        "optimizer": "AdamW", "lr0": params.learning_rate, "lrf": 0.01, "cos_lr": True, "weight_decay": 0.0005,
+        "warmup_epochs": 1.0, "warmup_bias_lr": 0.0, "box": 7.5, "cls": params.class_gain, "dfl": 1.5,
+        "seed": seed % 2**31, "deterministic": device != "cpu", "amp": device != "cpu", "cache": "ram", "rect": False,
+        "close_mosaic": 0, "patience": 0, "plots": False, "val": True, "save": True, "exist_ok": True, "verbose": False,
+        "project": str(data.parent), "name": "run", "pretrained": False, **params.augment,
+    }  # fmt: skip
 
 
 def _write_dataset(scratch: Path, listed: Sequence[Path], classes: Sequence[str]) -> Path:

@@ -87,6 +87,14 @@ class FixedStepsTrainer(DetectionTrainer):  # type: ignore[misc]  # ultralytics 
             generator=generator,
         )
 
+    def build_optimizer(self, *arguments: Any, **settings: Any) -> Any:
+        """Build the optimizer, with the fused step where it has one: a small net spends a tenth of its time there."""
+        optimizer = super().build_optimizer(*arguments, **settings)
+        for group in optimizer.param_groups:
+            if "fused" in group:
+                group.update(fused=True, foreach=False)
+        return optimizer
+
     def _setup_train(self) -> None:
         super()._setup_train()
         if self.device.type == "cpu":  # ultralytics leaves one core out, half the speed of a machine with two

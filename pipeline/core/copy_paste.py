@@ -14,6 +14,8 @@ from pipeline.core import images, synthesis
 from pipeline.core.params import CopyPaste, Generate
 from pipeline.core.synthesis import Drawn, Example, PixelBox, Pixels
 
+_LEAST_CLONE = 5  # pixels: OpenCV takes two off each side, and fails where nothing is left
+
 
 def _changed(
     source: Pixels, place: PixelBox, params: CopyPaste, rng: np.random.Generator
@@ -39,7 +41,7 @@ def _paste(page: Pixels, patch: Pixels, place: PixelBox, params: CopyPaste) -> P
     height, width = patch.shape[:2]
     x, y = place.x - (width - place.width) // 2, place.y - (height - place.height) // 2
     inside = x > 0 and y > 0 and x + width < page.shape[1] and y + height < page.shape[0]
-    if params.blend == "poisson" and inside:
+    if params.blend == "poisson" and inside and min(height, width) >= _LEAST_CLONE:
         whole = np.full((height, width), 255, dtype=np.uint8)
         centre = (x + width // 2, y + height // 2)
         return np.asarray(cv2.seamlessClone(patch, page, whole, centre, cv2.NORMAL_CLONE), dtype=np.uint8)

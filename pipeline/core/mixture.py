@@ -20,6 +20,7 @@ from pipeline.core.synthesis import Drawn, Example, Floats
 
 _MOST_CROPS = 1500  # a class; more add time and no detail
 _CROPS_A_CLUSTER = 12
+_MOST_GROWTH = 2  # a drawn object is at most this many times as long as the longest of its class
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,7 @@ class _ClassModel:
     image_ids: list[str]
     mixture: Any  # None where there is one crop: it is drawn as it is
     side: int
+    most: float  # log of the longest side that is drawn, in pixels
 
     def draw(self, rng: np.random.Generator) -> tuple[Floats, tuple[int, int], str]:
         """One object: its patch with surroundings, its own width and height, and the id of the image most like it."""
@@ -55,7 +57,7 @@ class _ClassModel:
         nearest = int(np.argmin(((self.features - features) ** 2).sum(axis=1)))
         raw = features * self.scale + self.centre
         appearance = self.mean + raw[:-2] @ self.components
-        width, height = (max(round(float(side)), 2) for side in np.exp(np.clip(raw[-2:], 0, 12)))
+        width, height = (max(round(float(side)), 2) for side in np.exp(np.clip(raw[-2:], 0, self.most)))
         patch = appearance.reshape(self.side, self.side, 3).astype(np.float32)
         margin = synthesis.context(width, height)
         size = (width + 2 * margin, height + 2 * margin)
@@ -124,6 +126,7 @@ def _fit_class(crops: _Crops, params: Mixture, seed: int) -> _ClassModel:
     return _ClassModel(
         mean=mean, components=components, scale=spread.astype(np.float32), centre=centre.astype(np.float32),
         features=features, image_ids=crops.image_ids, mixture=mixture, side=params.crop,
+        most=float(crops.log_size.max()) + float(np.log(_MOST_GROWTH)),
     )  # fmt: skip
 
 

@@ -59,13 +59,9 @@ class Digits:
 
     def __post_init__(self) -> None:
         """Refuse pages that cannot be composed."""
-        require(
-            len(set(self.classes)) == len(self.classes) > 0, f"classes {list(self.classes)}: wanted names, each once"
-        )
-        require(
-            _MIN_DIGIT <= self.digit[0] <= self.digit[1] <= self.page,
-            f"digit {self.digit}: wanted 8 <= low <= high <= page",
-        )
+        names, (low, high) = list(self.classes), self.digit
+        require(len(set(names)) == len(names) > 0, f"classes {names}: wanted names, each once")
+        require(_MIN_DIGIT <= low <= high <= self.page, f"digit {self.digit}: wanted 8 <= low <= high <= page")
         require(1 <= self.digits_a_page[0] <= self.digits_a_page[1], f"digits_a_page {self.digits_a_page}")
 
 
@@ -181,9 +177,8 @@ class Train:
     def __post_init__(self) -> None:
         """Refuse a training of nothing."""
         require(min(self.steps, self.batch) > 0, "steps and batch: wanted at least 1")
-        require(
-            self.image_size % 32 == 0 and self.image_size > 0, f"image_size {self.image_size}, wanted a multiple of 32"
-        )
+        multiple = self.image_size > 0 and self.image_size % 32 == 0
+        require(multiple, f"image_size {self.image_size}, wanted a multiple of 32")
         require(self.learning_rate > 0, f"learning_rate {self.learning_rate:g}, wanted more than 0")
         require(self.workers >= 0, f"workers {self.workers}, wanted 0 or more")
 
@@ -202,10 +197,8 @@ class Audit:
     def __post_init__(self) -> None:
         """Refuse thresholds outside [0, 1]."""
         require(0 < self.confidence < 1, f"confidence {self.confidence:g}, wanted a number in (0, 1)")
-        require(
-            any(math.isclose(self.iou, 0.5 + 0.05 * step) for step in range(10)),
-            f"iou {self.iou:g}, wanted one of 0.5, 0.55 … 0.95",
-        )
+        steps = [0.5 + 0.05 * step for step in range(10)]
+        require(any(math.isclose(self.iou, one) for one in steps), f"iou {self.iou:g}, wanted one of 0.5, 0.55 … 0.95")
         require(0 <= self.rare_share <= 1, f"rare_share {self.rare_share:g}, wanted a share in [0, 1]")
         require(self.replicates >= 100, f"replicates {self.replicates}, wanted at least 100")  # noqa: PLR2004
         require(0 <= self.near_duplicate <= 64, f"near_duplicate {self.near_duplicate}, wanted 0 to 64 bits")  # noqa: PLR2004
@@ -296,31 +289,19 @@ class Params:
         return self.runs[name]
 
 
-def _check_runs(params: Params) -> None:
-    for name, run in params.runs.items():
-        where = f"params.yaml: runs.{name}"
-        if name == paths.BASE or not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]*", name):
-            raise UserError(
-                f"{where}: a run's name has letters, digits, - and _, begins with none of the last two, "
-                f"and is not {paths.BASE!r}."
-            )
-        if run.arm not in params.arms:
-            raise UserError(f"{where}: there is no arm {run.arm!r}{suggestion(run.arm, params.arms)}; there are: "
-                            f"{', '.join(params.arms)}.")  # fmt: skip
-        if run.previous != paths.BASE and run.previous not in params.runs:
-            raise UserError(
-                f"{where}: there is no previous run {run.previous!r}{suggestion(run.previous, params.runs)}."
-            )
-        chain = ancestry(params, name)
-        if len(chain) != run.generation:
-            raise UserError(
-                f"{where}: generation is {run.generation}, wanted {len(chain)}, one more than the previous."
-            )
-        for other in chain[1:]:
-            if params.runs[other].arm != run.arm:
-                raise UserError(
-                    f"{where}: previous run {other!r} is of arm {params.runs[other].arm!r}, wanted {run.arm!r}."
-                )
+def _problem(params: Params, name: str, run: Run) -> str:
+    """What is wrong with a run; nothing if it descends from the base, generation by generation in one arm."""
+    if name == paths.BASE or not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        return f"a run's name has letters, digits, - and _, begins with a letter or digit, and is not {paths.BASE!r}"
+    if run.arm not in params.arms:
+        return f"there is no arm {run.arm!r}{suggestion(run.arm, params.arms)}; there are: {', '.join(params.arms)}"
+    if run.previous != paths.BASE and run.previous not in params.runs:
+        return f"there is no previous run {run.previous!r}{suggestion(run.previous, params.runs)}"
+    chain = ancestry(params, name)
+    if len(chain) != run.generation:
+        return f"generation is {run.generation}, wanted {len(chain)}, one more than the previous"
+    other = next((one for one in chain if params.runs[one].arm != run.arm), None)
+    return f"previous run {other!r} is of arm {params.runs[other].arm!r}, wanted {run.arm!r}" if other else ""
 
 
 def ancestry(params: Params, name: str) -> list[str]:
@@ -350,7 +331,9 @@ def parse(text: str) -> Params:
     except yaml.YAMLError as error:
         raise UserError(f"params.yaml is not valid YAML: {error}") from None
     params = section(Params, value)
-    _check_runs(params)
+    for name, run in params.runs.items():
+        if problem := _problem(params, name, run):
+            raise UserError(f"params.yaml: runs.{name}: {problem}.")
     return params
 
 

@@ -36,6 +36,7 @@ REPORT_PICTURE = REPORTS / "rare-recall.svg"
 
 STATE = Path(".tailwatch")  # locks and settings of libraries, never tracked
 TRAIN_LOCK = STATE / "train.lock"
+TRAIN_SCRATCH = STATE / "train"  # used under the lock
 LEDGER_LOCK = STATE / "ledger.lock"
 ULTRALYTICS = STATE / "ultralytics"
 DATABASE = Path(".fiftyone")

@@ -114,7 +114,7 @@ class Layout:
     ) -> PixelBox | None:
         """A place for an object of ``size`` (width, height) pixels; None when the page is too crowded."""
         height, width = page.shape[:2]
-        if size[0] >= width or size[1] >= height:
+        if size[0] > width or size[1] > height:
             return None
         for _ in range(_TRIES):
             centre = self.centres[rng.integers(len(self.centres))] + rng.normal(0, _JITTER, size=2)
@@ -169,17 +169,13 @@ def background(example: Example, rng: np.random.Generator) -> Pixels:
              max(place.x - margin, 0) : place.x + place.width + margin] = 255  # fmt: skip
     if not mask.any():
         return pixels
-    if mask.all():
-        mean = pixels.reshape(-1, 3).mean(axis=0)
-        return np.broadcast_to(mean.astype(np.uint8), pixels.shape).copy()
     scale = min(1.0, _FILL_SIDE / max(height, width))
     small = (max(round(width * scale), 1), max(round(height * scale), 1))
-    filled = cv2.inpaint(
-        cv2.resize(pixels, small, interpolation=cv2.INTER_AREA),
-        cv2.resize(mask, small, interpolation=cv2.INTER_NEAREST),
-        3,
-        cv2.INPAINT_TELEA,
-    )
+    small_mask = cv2.resize(mask, small, interpolation=cv2.INTER_NEAREST)
+    if small_mask.all():  # no surroundings to fill from: flat, of what little there is, else of the object's own mean
+        mean = pixels[mask == (255 if mask.all() else 0)].mean(axis=0)
+        return np.broadcast_to(mean.astype(np.uint8), pixels.shape).copy()
+    filled = cv2.inpaint(cv2.resize(pixels, small, interpolation=cv2.INTER_AREA), small_mask, 3, cv2.INPAINT_TELEA)
     fill = cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32)
     grain = pixels.astype(np.float32) - cv2.GaussianBlur(pixels, (5, 5), 0)
     noise = rng.normal(0, float(grain[mask == 0].std()), size=fill.shape[:2])

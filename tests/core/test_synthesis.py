@@ -188,7 +188,7 @@ def test_untouched_background(tmp_path: Path) -> None:
         pytest.param(builders.box(2, x=0.1, y=0.1, width=0.2, height=0.2), (48, 40), id="corner"),
         pytest.param(builders.box(2, width=0.5, height=0.5), (400, 300), id="page that is filled at a smaller size"),
         pytest.param(builders.box(2, x=0.45, width=0.9, height=1), (48, 40), id="nearly all of the page"),
-        pytest.param(builders.box(2, x=0.4925, width=0.985, height=1), (800, 40), id="all but a few columns"),
+        pytest.param(builders.box(2, x=0.47375, width=0.9475, height=1), (800, 40), id="all but three columns"),
     ],
 )
 def test_objects_are_filled_in(box: Box, size: tuple[int, int], tmp_path: Path) -> None:
