@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.project import BCCD, Project, accept, create, small
+from tests.project import BCCD, ROOT, Project, accept, create, small
 
 pytestmark = pytest.mark.slow
 
@@ -130,6 +130,21 @@ def _fetch(address: str, process: subprocess.Popen[str]) -> str:
     raise AssertionError(f"no answer from {address}: exit code {process.poll()}")
 
 
+def test_two_clones_never_share_a_database(project: Project, tmp_path: Path) -> None:
+    """While one project's database is up, another project gets its own, and sees none of the first one's datasets."""
+    code = "from pipeline.adapters import voxel; print(voxel.connect().list_datasets(), flush=True)"
+    first = project.start("python", "-c", f"{code}; import time; time.sleep(300)")
+    try:
+        assert first.stdout is not None
+        assert "tailwatch" in first.stdout.readline()
+        other = create(tmp_path / "other", small).run("python", "-c", code)
+    finally:
+        os.killpg(first.pid, signal.SIGKILL)
+        first.communicate(timeout=60)
+    assert other.code == 0, other.output
+    assert other.output.strip().splitlines()[-1] == "[]"
+
+
 def test_a_changed_margin_runs_gates_and_report_only(project: Project) -> None:
     """After a change of a gate margin nothing is trained, generated or audited."""
     project.change(lambda params: params["gate"].update(recall_margin=0.15))
@@ -165,6 +180,57 @@ def test_a_damaged_weights_file_is_named(project: Project) -> None:
     assert done.code == 1
     assert "weights.pt cannot be loaded" in done.output
     assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("variables", "blocked"),
+    [
+        pytest.param(
+            {"FIFTYONE_DATABASE_URI": "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=500"}, False, id="no-answer"
+        ),
+        pytest.param({}, True, id="no-folder-for-the-database"),
+    ],
+)
+def test_a_database_that_does_not_start_is_an_error(
+    project: Project,
+    variables: dict[str, str],
+    blocked: bool,  # noqa: FBT001 - a parametrised value
+) -> None:
+    """Without a database `review` fails with a way out, and leaves its old output; the verdicts do not need it."""
+    before = project.digest("data/review/*")
+    database, aside = project.folder / ".fiftyone", project.folder.parent / "database-aside"
+    if blocked:
+        database.rename(aside)
+        database.write_text("a file where the database's folder should be")
+    try:
+        done = project.run("python", "-m", "pipeline.review", **variables)
+    finally:
+        if blocked:
+            database.unlink()
+            aside.rename(database)
+    assert done.code == 1
+    assert "tailwatch doctor" in done.output
+    assert "Traceback" not in done.output
+    assert project.digest("data/review/*") == before
+    assert project.run("tailwatch", "check").code in {0, 3, 4}
+
+
+def test_a_full_disk_is_an_error_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+    """On a file system of two megabytes ingest says that the disk is full, and cleans up."""
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", tmp_path], check=False, capture_output=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip("no small file system can be mounted here: that takes root")
+    try:
+        (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+        done = Project(tmp_path).run("python", "-m", "pipeline.ingest", PYTHONPATH=str(ROOT))
+        left = [path.name for path in (tmp_path / "data").iterdir()]
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+    assert done.code == 1
+    assert "the disk is full" in done.output
+    assert left == []
 
 
 def test_a_killed_training_is_taken_up_again(project: Project) -> None:

@@ -63,11 +63,13 @@ def test_given_back_after_an_error(tmp_path: Path) -> None:
 
 
 def waiting_for(process: subprocess.Popen[str], lock: Path, told: list[str]) -> threading.Thread:
-    """A thread that waits for the lock of a process, and has been told so."""
+    """A thread that waits for the lock of a process, and has been told so; it does not get it while it is held."""
     waits = threading.Event()
     thread = threading.Thread(target=taken, args=(lock, told), kwargs={"on_wait": waits}, daemon=True)
     thread.start()
     assert waits.wait(30)
+    thread.join(0.2)
+    assert thread.is_alive()
     assert process.poll() is None
     return thread
 
@@ -77,7 +79,6 @@ def test_waiting(tmp_path: Path) -> None:
     lock, told = tmp_path / "lock", list[str]()
     with holder(lock) as process:
         thread = waiting_for(process, lock, told)
-        assert thread.is_alive()
         assert process.stdin is not None
         process.stdin.close()
         thread.join(30)
