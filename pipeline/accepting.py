@@ -17,17 +17,25 @@ class Pending:
     boxes: int
 
 
+def _open() -> list[Row]:
+    """The ingested images, without those that a person rejected."""
+    rows = manifest.read(paths.REAL_MANIFEST)
+    entries = ledger.read(paths.LEDGER) if paths.LEDGER.exists() else []
+    refused = ledger.rejected(entries)
+    return [row for row in rows if row.image_id not in refused]
+
+
 def _items(rows: list[Row]) -> list[tuple[str, str]]:
     return [(row.image_id, row.label_digest) for row in rows]
 
 
 def pending() -> Pending:
-    """Count the ingested images whose present labels nobody accepted.
+    """Count the ingested images whose present labels nobody accepted, and that nobody rejected.
 
     Raises:
         UserError: nothing is ingested yet, or the ledger's chain is broken.
     """
-    rows = manifest.read(paths.REAL_MANIFEST)
+    rows = _open()
     entries = ledger.read(paths.LEDGER) if paths.LEDGER.exists() else []
     done = ledger.accepted(entries, _items(rows), paths.IMPORTS)
     left = [row for row in rows if (row.image_id, row.label_digest) not in done]
@@ -35,12 +43,12 @@ def pending() -> Pending:
 
 
 def accept(*, reviewer: str, reason: str) -> Entry:
-    """Accept all ingested images with their present labels.
+    """Accept all ingested images with their present labels; what a person rejected stays rejected.
 
     Raises:
         UserError: nothing is ingested yet, there is no reviewer, or the ledger's chain is broken.
     """
-    items = _items(manifest.read(paths.REAL_MANIFEST))
+    items = _items(_open())
     digest = ledger.list_digest(items)
     files.write_text(ledger.list_path(paths.IMPORTS, digest), ledger.format_list(items))
     return ledger.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,16 +156,13 @@ def _figures(
     duplication: DuplicateFigures | None,
     settings: Params,
 ) -> Audit:
-    point = {"confidence": confidence, "iou": settings.audit.iou}
-    recalls = metrics.recall_by_class(test.matches, test.found, **point)
-    precisions = metrics.precision_by_class(test.matches, test.found, **point)
-    mean = metrics.mean_average_precision(test.matches)
     real_counts = manifest.class_counts((row for row in verified if row.split == "train"), len(names))
     rare = manifest.rare_classes(real_counts, names, share=settings.audit.rare_share, named=settings.audit.rare_classes)
     training = manifest.read(RunPaths(run).mix_manifest)
-    counts = manifest.class_counts(training, len(names))
     synthetic = sum(row.origin == "synthetic" for row in training)
     chosen = None if run == paths.BASE else settings.run(run)
+    mean = metrics.mean_average_precision(test.matches)
+    point = {"confidence": confidence, "iou": settings.audit.iou}
     return Audit(
         run=run,
         arm=chosen.arm if chosen else "",
@@ -175,25 +172,38 @@ def _figures(
         iou=settings.audit.iou,
         map50_95=_figure(mean.map50_95, replicates[:, 0]),
         map50=_figure(mean.map50, replicates[:, 1]),
-        classes=tuple(
-            ClassFigures(
-                name=name,
-                rare=name in rare,
-                support=recalls[class_id].support,
-                found=recalls[class_id].found,
-                recall=_recall(recalls[class_id]),
-                precision=precisions[class_id].value,
-                ap50_95=mean.by_class[class_id].ap50_95,
-                ap50=mean.by_class[class_id].ap50,
-                training_boxes=counts[class_id],
-            )
-            for class_id, name in enumerate(names)
-        ),
+        classes=_classes(names, rare, test, mean, point, manifest.class_counts(training, len(names))),
         real_images=len(training) - synthetic,
         synthetic_images=synthetic,
         lineage={str(depth): n for depth, n in sorted(Counter(row.lineage_depth for row in training).items())},
         duplicates=duplication,
         inputs=_inputs(RunPaths(run)),
+    )
+
+
+def _classes(
+    names: Sequence[str],
+    rare: Sequence[str],
+    test: _Evaluated,
+    mean: metrics.MeanAP,
+    point: Mapping[str, float],
+    training: Sequence[int],
+) -> tuple[ClassFigures, ...]:
+    recalls = metrics.recall_by_class(test.matches, test.found, **point)
+    precisions = metrics.precision_by_class(test.matches, test.found, **point)
+    return tuple(
+        ClassFigures(
+            name=name,
+            rare=name in rare,
+            support=recalls[class_id].support,
+            found=recalls[class_id].found,
+            recall=_recall(recalls[class_id]),
+            precision=precisions[class_id].value,
+            ap50_95=mean.by_class[class_id].ap50_95,
+            ap50=mean.by_class[class_id].ap50,
+            training_boxes=training[class_id],
+        )
+        for class_id, name in enumerate(names)
     )
 
 

@@ -55,6 +55,7 @@ def audit(run: str = "base", arm: str = "", generation: int = 0, **changes: obje
         "real_images": 0 if generation else 5,
         "synthetic_images": 5 if generation else 0,
         "lineage": {str(generation): 5},
+        "inputs": {},
         "duplicates": DuplicateFigures(images=5, exact=0, near=1, near_real=0, threshold=2) if generation else None,
     }
     return Audit(run=run, arm=arm, generation=generation, **(plain | changes))  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ import yaml
 from PIL import Image
 
 from pipeline import accepting, gate, ingest, mix, verify
-from pipeline.core import images, manifest, paths
+from pipeline.core import images, ledger, manifest, paths
 from pipeline.core.errors import UserError
 from tests.project import ROOT
 
@@ -228,6 +228,25 @@ def test_a_leak_is_removed_from_train(folder: Path) -> None:
     decisions = paths.VERIFIED_DECISIONS.read_text()
     assert "leak" in next(line for line in decisions.splitlines() if "copy.bmp" in line)
     assert sum(row.split == "train" for row in manifest.read(paths.VERIFIED_MANIFEST)) == 6
+
+
+def test_a_rejected_image_stays_rejected(folder: Path) -> None:
+    """Accepting everything that was ingested leaves out what a person rejected."""
+    ingested(folder)
+    row = manifest.read(paths.REAL_MANIFEST)[0]
+    ledger.append(
+        paths.LEDGER,
+        "reject",
+        image_id=row.image_id,
+        label_digest=row.label_digest,
+        reviewer="a tester",
+        reason="blurred",
+        lock=paths.LEDGER_LOCK,
+    )
+    assert accepting.pending().images == 0
+    accepting.accept(reviewer="a tester", reason="again")
+    verify.main()
+    assert row.image_id not in {kept.image_id for kept in manifest.read(paths.VERIFIED_MANIFEST)}
 
 
 def test_an_edited_ledger_stops_the_pipeline(folder: Path) -> None:

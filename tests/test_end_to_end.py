@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +194,7 @@ def test_a_damaged_weights_file_is_named(project: Project) -> None:
 )
 def test_a_database_that_does_not_start_is_an_error(
     project: Project,
-    variables: dict[str, str],
+    variables: Mapping[str, Any],
     blocked: bool,  # noqa: FBT001 - a parametrised value
 ) -> None:
     """Without a database `review` fails with a way out, and leaves its old output; the verdicts do not need it."""

@@ -166,6 +166,12 @@ def accepted(entries: Iterable[Entry], items: Sequence[tuple[str, str]], imports
     return {(image_id, label_digest) for image_id, label_digest in items if standing.get(image_id) == label_digest}
 
 
+def rejected(entries: Iterable[Entry]) -> set[str]:
+    """Ids of the images whose newest decision about them alone is a rejection."""
+    newest = {entry.image_id: entry.decision for entry in entries if entry.decision != "accept-import"}
+    return {image_id for image_id, decision in newest.items() if decision == "reject"}
+
+
 def list_path(imports: Path, digest: str) -> Path:
     """Where the list of an accepted import is kept."""
     return imports / f"{digest}.txt"

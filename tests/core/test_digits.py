@@ -53,14 +53,14 @@ def identity(page: Page) -> str:
 
 
 # Computed by this code with NumPy 2.4.6 and scikit-learn 1.9 on x86-64 Linux: pages of the default project (seed 0,
-# params.yaml as shipped). The same ids stand in data/imports, which the first row of data/ledger.csv accepts.
+# params.yaml as shipped). The same ids stand in data/imports/1ee029be….txt, which the ledger accepts.
 GOLDEN = {
-    "0/train/00000": "abc4398b5b903c8ede769aa8ef6974a17bc9892b46c927ab4187b34192157392",
-    "0/train/00001": "c44db006310a2bc4514ab4445aa7d3501170920386fbd8c51fd1dd7a2a2aa7fa",
-    "0/test/00000": "b433fb3719fa921ea28058d37717feddb11f94428a8ebd6520299958da3b45de",
+    "0/train/00000": "060f9007357adc703c8c3b57756162e57f55139d1f97932df0bd3ab2c21f6425",
+    "0/train/00001": "c6c02b33e2d6a1b128e02a02b59a9dc47018478554644db39a7cd093ff36bf6f",
+    "0/test/00000": "25b68bc3fab527879992086c4bce70e8dba1f74faa9fa9b10f0b86cab6c1f2fb",
 }
 SHIPPED = {
-    "train": PageStyle(size=64, digit_size=(16, 24), digits_a_page=(3, 5), classes=6, tail=1.2),
+    "train": PageStyle(size=64, digit_size=(16, 24), digits_a_page=(3, 5), classes=6, tail=1.1),
     "test": PageStyle(size=64, digit_size=(16, 24), digits_a_page=(3, 5), classes=6, tail=0.5),
 }
 
@@ -68,7 +68,7 @@ SHIPPED = {
 @pytest.mark.parametrize("key", GOLDEN)
 def test_identity_of_pages(key: str, ink: Gray) -> None:
     """A page's identity never changes: the acceptance that is committed with the project is of these ids."""
-    order = [1, 3, 5, 0, 4, 6]
+    order = [1, 3, 5, 0, 2, 6]
     targets = [order.index(digit) if digit in order else 6 for digit in map(int, load_digits().target)]
     identities = digits.split_identities(targets, [60, 15, 25], seed=0)
     split = key.split("/")[1]
