@@ -76,8 +76,8 @@ class Project:
 def small(params: dict[str, Any]) -> None:
     """Settings of a run of some seconds: its figures mean nothing."""
     params["ingest"]["digits"]["pages"] = {"train": 48, "val": 16, "test": 24}
-    params["generate"]["images"] = 48
-    params["train"].update(steps=24, batch=8, image_size=64)
+    params["generate"].update(images=48, confidence=0.05)  # so short a training is not sure of much
+    params["train"].update(steps=120, batch=16, image_size=64)
     params["audit"].update(replicates=100)
     params["runs"] = {
         "guarded-1": {"arm": "guarded", "generation": 1, "previous": "base"},

@@ -71,9 +71,9 @@ def connect() -> Any:
     import fiftyone as fo
 
     logging.getLogger("fiftyone").setLevel(logging.WARNING)
-    if own:
-        _own_database(fo)
     try:
+        if own:
+            _own_database(fo)
         fo.list_datasets()
     except Exception as error:
         where = "FiftyOne's MongoDB does not start" if own else "the MongoDB at FIFTYONE_DATABASE_URI does not answer"

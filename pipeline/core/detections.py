@@ -18,11 +18,11 @@ BOX_COLUMNS = ("image_id", "box", "class_id", "left", "top", "right", "bottom", 
 
 
 def round_predictions(frame: pd.DataFrame) -> pd.DataFrame:
-    """Predictions as they are written: confidence to a millionth, corners to a thousandth of a pixel.
+    """Predictions as they are written: confidence to 1e-9, corners to a thousandth of a pixel.
 
     Figures are computed from these, so that anyone who reads the table gets the same ones.
     """
-    digits = {"confidence": 6, "left": 3, "top": 3, "right": 3, "bottom": 3}
+    digits = {"confidence": 9, "left": 3, "top": 3, "right": 3, "bottom": 3}
     # In single precision, 0.7 would be a little less than the 0.7 that is read from the file.
     return frame.astype(dict.fromkeys(digits, np.float64)).round(digits)[list(PREDICTION_COLUMNS)]
 

@@ -63,7 +63,7 @@ def test_round_trip(records: list[tuple[object, ...]], tmp_path_factory: pytest.
 def test_rounding_single_precision() -> None:
     """What a detector gives in single precision is written in decimals, and computed from them too."""
     found = predictions(("val", sha("a"), 1, *map(np.float32, (0.1234567, 63.1234, 1.1, 63.9996, 2.2))))
-    assert found.to_numpy().tolist() == [["val", sha("a"), 1, 0.123457, 63.123, 1.1, 64.0, 2.2]]
+    assert found.to_numpy().tolist() == [["val", sha("a"), 1, 0.123456702, 63.123, 1.1, 64.0, 2.2]]
 
 
 def test_to_detections() -> None:
