@@ -17,7 +17,7 @@ COMMAND_LINE = {"pipeline.cli", "pipeline.checking", "pipeline.accepting"}
 HEAVY = {
     "torch": {"pipeline/adapters/yolo.py", "pipeline/adapters/yolo_trainer.py"},
     "ultralytics": {"pipeline/adapters/yolo.py", "pipeline/adapters/yolo_trainer.py"},
-    "fiftyone": {"pipeline/adapters/voxel.py"},
+    "fiftyone": {"pipeline/adapters/voxel.py", "pipeline/adapters/voxel_evaluation.py"},
     "matplotlib": {"pipeline/adapters/charts.py"},
 }
 BANNED = {"utils", "util", "helpers", "helper", "common", "misc", "shared", "base"}

@@ -95,6 +95,31 @@ def test_the_dataset_has_runs_as_fields_and_views(project: Project) -> None:
     assert "recursive-1: lost rare boxes" in value["views"]
 
 
+def test_evaluations_are_those_of_fiftyone(project: Project) -> None:
+    """Every TP, FP and FN, matched id and IoU, and the mAP, are what FiftyOne's own evaluation gives."""
+    code = (
+        "from pipeline.adapters import voxel; import json, math; fo = voxel.connect();"
+        "d = fo.load_dataset('tailwatch').clone('compared'); v = d.match(fo.ViewField('split') == 'test');"
+        "r = v.evaluate_detections('recursive_1', gt_field='ground_truth', eval_key='own', compute_mAP=True,"
+        " classes=d.default_classes, progress=False);"
+        "flat = lambda f: [x for image in v.values(f) for x in image];"
+        "same = {n: flat(f'{f}.detections.own{n}') == flat(f'{f}.detections.eval_recursive_1{n}')"
+        " for f in ('recursive_1', 'ground_truth') for n in ('', '_id')};"
+        "near = max((abs(a - b) for f in ('recursive_1', 'ground_truth')"
+        " for a, b in zip(flat(f'{f}.detections.own_iou'),"
+        " flat(f'{f}.detections.eval_recursive_1_iou')) if a is not None), default=0.0);"
+        "ours = d.load_evaluation_results('eval_recursive_1'); d.delete_evaluation('eval_recursive_1');"
+        "print(json.dumps({'same': same, 'near': near, 'map': [float(r.mAP()), float(ours.mAP())],"
+        "'report': ours.report() == r.report(), 'left': d.list_evaluations()})); fo.delete_dataset('compared')"
+    )
+    value = _asked(project, code)
+    assert value["same"] == {"": True, "_id": True}
+    assert value["near"] < 1e-3  # corners are written to a thousandth of a pixel
+    assert value["map"][0] == pytest.approx(value["map"][1], abs=1e-4)  # see _SAME in pipeline/review.py
+    assert value["report"]
+    assert "eval_recursive_1" not in value["left"]
+
+
 def _asked(project: Project, code: str) -> Any:
     done = project.run("python", "-c", code)
     assert done.code == 0, done.output

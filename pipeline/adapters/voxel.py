@@ -15,9 +15,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from pipeline.core import labels, paths
+from pipeline.core import detections, labels, paths
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
 
@@ -209,7 +210,7 @@ def _found(table: RunTables) -> dict[tuple[str, int], bool]:
 def _sample(
     fo: Any, row: Row, classes: Sequence[str], rare: Sequence[str], found: Mapping[str, Mapping[tuple[str, int], bool]]
 ) -> Any:
-    detections = []
+    boxes = []
     for number, box in enumerate(labels.read(row.label_path)):
         left, top, _, _ = box.corners()
         name = classes[box.class_id]
@@ -219,7 +220,7 @@ def _sample(
             if (hit := table.get((row.image_id, number))) is not None
         }
         corner_and_size = [left, top, box.width, box.height]
-        detections.append(fo.Detection(label=name, bounding_box=corner_and_size, rare=name in rare, box=number, **hits))
+        boxes.append(fo.Detection(label=name, bounding_box=corner_and_size, rare=name in rare, box=number, **hits))
     return fo.Sample(
         filepath=str(Path(row.path).absolute()),
         tags=[row.split, row.origin, *([row.run] if row.run else [])],
@@ -233,31 +234,40 @@ def _sample(
         lineage_depth=row.lineage_depth,
         human_verified=row.human_verified,
         label_digest=row.label_digest,
-        **{TRUTH: fo.Detections(detections=detections)},
+        **{TRUTH: fo.Detections(detections=boxes)},
     )
 
 
 def _evaluate(fo: Any, dataset: Any, table: RunTables, rows: Sequence[Row], classes: Sequence[str]) -> Evaluation:
-    """Write the run's test predictions, and let FiftyOne evaluate them."""
+    """Write the run's test predictions, and their evaluation."""
+    from pipeline.adapters import voxel_evaluation
+
     field, key = field_of(table.run), eval_key_of(table.run)
-    sizes = {row.image_id: (row.width, row.height) for row in rows}
-    boxes: dict[str, list[Any]] = {row.image_id: [] for row in rows if row.split == "test"}
-    chosen = table.predictions[table.predictions["split"] == "test"]
-    corners = chosen[["left", "top", "right", "bottom"]].to_numpy(dtype=float)
-    columns = zip(chosen["image_id"], chosen["class_id"], chosen["confidence"], corners, strict=True)
-    for image_id, class_id, confidence, (left, top, right, bottom) in columns:
-        width, height = sizes[image_id]
-        place = [left / width, top / height, (right - left) / width, (bottom - top) / height]
-        boxes[image_id].append(
-            fo.Detection(label=classes[int(class_id)], bounding_box=place, confidence=float(confidence))
-        )
     test = dataset.match(fo.ViewField("split") == "test")
-    values = [fo.Detections(detections=boxes[image_id]) for image_id in test.values("image_id")]
-    test.set_values(field, values)
-    results = test.evaluate_detections(
-        field, gt_field=TRUTH, eval_key=key, classes=list(classes), iou=0.5, compute_mAP=True, progress=False
+    by_id = {row.image_id: row for row in rows if row.split == "test"}
+    shown = [by_id[image_id] for image_id in test.values("image_id")]
+    place_of = {row.image_id: number for number, row in enumerate(shown)}
+    predicted = table.predictions[table.predictions["split"] == "test"]
+    found = detections.to_detections(_by_image(predicted, place_of), shown)
+    truth = detections.to_truth(_by_image(table.boxes, place_of), shown)
+    labels_of: list[list[Any]] = [[] for _ in shown]
+    columns = zip(found.image, found.class_id, found.confidence, found.box, strict=True)
+    for number, class_id, confidence, (left, top, right, bottom) in columns:
+        width, height = shown[number].width, shown[number].height
+        place = [left / width, top / height, (right - left) / width, (bottom - top) / height]
+        labels_of[number].append(
+            fo.Detection(label=classes[class_id], bounding_box=place, confidence=float(confidence))
+        )
+    test.set_values(field, [fo.Detections(detections=one) for one in labels_of])
+    value = voxel_evaluation.evaluate(
+        test, pred_field=field, gt_field=TRUTH, eval_key=key, found=found, truth=truth, classes=classes
     )
-    return Evaluation(run=table.run, eval_key=key, map50_95=float(results.mAP()))
+    return Evaluation(run=table.run, eval_key=key, map50_95=value)
+
+
+def _by_image(table: pd.DataFrame, place_of: Mapping[str, int]) -> pd.DataFrame:
+    """The table in the order of the dataset's images; within an image as it is."""
+    return table.iloc[np.argsort([place_of[image_id] for image_id in table["image_id"]], kind="stable")]
 
 
 def _save_views(fo: Any, dataset: Any, rare: Sequence[str], runs: Sequence[str]) -> None:
