@@ -75,15 +75,16 @@ def _build(settings: Params) -> list[voxel.Evaluation]:
     for run in audited:
         if run != paths.BASE:
             rows += manifest.read(RunPaths(run).synthetic_manifest)
+    figures = {run: audits.read(RunPaths(run).figures) for run in audited}
     tables = [
         voxel.RunTables(
             run=run,
+            confidence=figures[run].confidence,
             predictions=detections.read(RunPaths(run).predictions),
             boxes=detections.read(RunPaths(run).boxes),
         )
         for run in audited
     ]
-    figures = {run: audits.read(RunPaths(run).figures) for run in audited}
     evaluations = voxel.build(
         settings.review.dataset,
         rows,

@@ -28,9 +28,17 @@ _DOCTOR = "`uv run tailwatch doctor` says what is wrong and how to mend it."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunTables:
-    """What the audit of one run wrote: predictions at the low floor, and the labelled test boxes with ``found``."""
+    """What the audit of one run wrote.
+
+    Attributes:
+        run: its name.
+        confidence: its operating point.
+        predictions: at the low floor.
+        boxes: the labelled test boxes, with ``found``.
+    """
 
     run: str
+    confidence: float
     predictions: pd.DataFrame
     boxes: pd.DataFrame
 
@@ -192,7 +200,7 @@ def _build(
     found = {table.run: _found(table) for table in runs}
     dataset.add_samples((_sample(fo, row, classes, rare, found) for row in rows), progress=False)
     evaluations = [_evaluate(fo, dataset, table, rows, classes) for table in runs]
-    _save_views(fo, dataset, rare, [table.run for table in runs])
+    _save_views(fo, dataset, rare, runs)
     dataset.info = {"fingerprint": mark, "classes": list(classes), "rare_classes": list(rare)}
     dataset.save()
     if fo.dataset_exists(name):
@@ -270,21 +278,28 @@ def _by_image(table: pd.DataFrame, place_of: Mapping[str, int]) -> pd.DataFrame:
     return table.iloc[np.argsort([place_of[image_id] for image_id in table["image_id"]], kind="stable")]
 
 
-def _save_views(fo: Any, dataset: Any, rare: Sequence[str], runs: Sequence[str]) -> None:
+def _save_views(fo: Any, dataset: Any, rare: Sequence[str], runs: Sequence[RunTables]) -> None:
+    """Save what people look for, each view with the fields that it needs: all predictions at once hide the images."""
     value = fo.ViewField
+    dataset.app_config.default_visibility_labels = {"include": [TRUTH]}
     base, *others = runs
     test = dataset.match(value("split") == "test")
-    for run in others:
-        lost = (value(f"found_{field_of(base)}") == True) & (value(f"found_{field_of(run)}") == False)  # noqa: E712
-        gained = (value(f"found_{field_of(base)}") == False) & (value(f"found_{field_of(run)}") == True)  # noqa: E712
-        for word, change in (("lost", lost), ("gained", gained)):
-            view = test.filter_labels(TRUTH, change)
-            dataset.save_view(f"{run}: {word} boxes", view, description=f"Test boxes that {run} {word} against {base}")
-        rare_lost = test.filter_labels(TRUTH, lost & (value("rare") == True))  # noqa: E712
-        names = ", ".join(rare) or "none"
-        dataset.save_view(f"{run}: lost rare boxes", rare_lost, description=f"Lost boxes of rare classes ({names})")
-        pages = dataset.match((value("run") == run) & (value("origin") == "synthetic"))
-        dataset.save_view(f"{run}: synthetic images", pages, description=f"What {run} generated")
+    names = ", ".join(rare) or "none"
+    for table in others:
+        run, field = table.run, field_of(table.run)
+        sure = test.filter_labels(field, value("confidence") >= table.confidence, only_matches=False)
+        before, now = value(f"found_{field_of(base.run)}"), value(f"found_{field}")
+        lost, gained = (before == True) & (now == False), (before == False) & (now == True)  # noqa: E712 - expressions
+        rare_lost = lost & (value("rare") == True)  # noqa: E712 - an expression
+        for word, change, text in (
+            ("lost boxes", lost, f"Test boxes that {base.run} found and {run} did not"),
+            ("gained boxes", gained, f"Test boxes that {run} found and {base.run} did not"),
+            ("lost rare boxes", rare_lost, f"Test boxes of rare classes ({names}) that {run} lost"),
+        ):
+            view = sure.filter_labels(TRUTH, change).select_fields([TRUTH, field])
+            dataset.save_view(f"{run}: {word}", view, description=text)
+        pages = dataset.match((value("run") == run) & (value("origin") == "synthetic")).select_fields(TRUTH)
+        dataset.save_view(f"{run}: synthetic images", pages, description=f"What {run} generated, and its labels")
 
 
 def launch(name: str, *, port: int, browser: bool) -> None:

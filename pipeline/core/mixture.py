@@ -5,6 +5,7 @@ It forgets tails by itself: what lies outside the kept components, or too far fr
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -99,6 +100,8 @@ def _collect(examples: Sequence[Example], side: int, rng: np.random.Generator) -
 
 
 def _fit_class(crops: _Crops, params: Mixture, seed: int) -> _ClassModel:
+    # Unless told, scikit-learn counts the cores with lscpu, and prints a traceback where a slim container lacks it.
+    os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
