@@ -63,6 +63,15 @@ def test_check_gives_text_json_and_exit_code(project: Project) -> None:
     assert project.run("tailwatch", "check", "--arm", "gaurded").code == 1
 
 
+@pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_run(project: Project, notebook: Path) -> None:
+    """The code of a notebook runs in a project that has run, and is committed without outputs."""
+    cells = [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "code"]
+    assert all(not cell["outputs"] for cell in cells)
+    done = project.run("python", "-c", "\n".join("".join(cell["source"]) for cell in cells))
+    assert done.code == 0, done.output
+
+
 def test_nothing_to_do_runs_nothing(project: Project) -> None:
     """A second `dvc repro` executes no stage."""
     done = project.run("dvc", "repro")
