@@ -90,15 +90,16 @@ def _write_matches(
     finder = np.full(len(labelled.ids), -1)
     finder[partner[partner >= 0]] = np.flatnonzero(partner >= 0)
     columns = {
-        method.pred_field: (predicted, partner, labelled.ids, "fp", [float(iou) for iou in shared]),
-        method.gt_field: (labelled, finder, predicted.ids, "fn", [float(shared[one]) for one in finder]),
+        method.pred_field: (predicted, partner, labelled.ids, "fp"),
+        method.gt_field: (labelled, finder, predicted.ids, "fn"),
     }
-    for field, (own, others, ids, missed, ious) in columns.items():
+    for field, (own, others, ids, missed) in columns.items():
         path = f"{field}.detections.{eval_key}"
         view.set_values(path, own.by_image(["tp" if other >= 0 else missed for other in others]))
         view.set_values(f"{path}_id", own.by_image([ids[other] if other >= 0 else "" for other in others]))
-        near = [iou if other >= 0 else None for iou, other in zip(ious, others, strict=True)]
-        view.set_values(f"{path}_iou", own.by_image(near))
+        which = np.arange(len(others)) if own is predicted else others  # the prediction whose IoU it is
+        ious = [float(shared[one]) if other >= 0 else None for one, other in zip(which, others, strict=True)]
+        view.set_values(f"{path}_iou", own.by_image(ious))
     for name, own, hits in (
         ("tp", predicted, partner >= 0),
         ("fp", predicted, partner < 0),
