@@ -32,7 +32,8 @@ def _changed(
     turn = cv2.getRotationMatrix2D((crop.shape[1] / 2, crop.shape[0] / 2), angle, scale)
     turn[:, 2] += ((size[0] - crop.shape[1]) / 2, (size[1] - crop.shape[0]) / 2)
     turned = cv2.warpAffine(crop, turn, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    light = 1 + rng.uniform(-params.brightness, params.brightness)
+    tint = 1 + rng.uniform(-params.colour, params.colour, size=3)
+    light = ((1 + rng.uniform(-params.brightness, params.brightness)) * tint).astype(np.float32)
     return np.clip(turned.astype(np.float32) * light, 0, 255).astype(np.uint8), (width, height)
 
 

@@ -120,6 +120,7 @@ class CopyPaste:
     scale: tuple[float, float]
     rotate: float
     brightness: float
+    colour: float
     blend: Literal["soft", "poisson"]
     max_occlusion: float
 
@@ -127,7 +128,7 @@ class CopyPaste:
         """Refuse impossible changes."""
         require(0 < self.scale[0] <= self.scale[1], f"scale {self.scale}, wanted 0 < low <= high")
         require(0 <= self.max_occlusion <= 1, f"max_occlusion {self.max_occlusion:g}, wanted a share in [0, 1]")
-        require(0 <= self.brightness < 1, f"brightness {self.brightness:g}, wanted a fraction in [0, 1)")
+        require(0 <= self.brightness < 1 and 0 <= self.colour < 1, "brightness and colour: wanted fractions in [0, 1)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ PARAMS = Generate(
     confidence=0.25,
     images=1,
     mixture=Mixture(crop=8, components=4, clusters=2),
-    copy_paste=CopyPaste(scale=(0.8, 1.2), rotate=30, brightness=0.15, blend="soft", max_occlusion=0.1),
+    copy_paste=CopyPaste(scale=(0.8, 1.2), rotate=30, brightness=0.15, colour=0.05, blend="soft", max_occlusion=0.1),
 )
 POISSON = replace(PARAMS, copy_paste=replace(PARAMS.copy_paste, blend="poisson"))
 GENERATORS: list[tuple[Fit, Generate]] = [(mixture.fit, PARAMS), (copy_paste.fit, PARAMS), (copy_paste.fit, POISSON)]
