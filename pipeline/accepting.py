@@ -17,12 +17,14 @@ class Pending:
     boxes: int
 
 
-def _open() -> list[Row]:
+def _entries() -> list[Entry]:
+    return ledger.read(paths.LEDGER) if paths.LEDGER.exists() else []
+
+
+def _open(entries: list[Entry]) -> list[Row]:
     """The ingested images, without those that a person rejected."""
-    rows = manifest.read(paths.REAL_MANIFEST)
-    entries = ledger.read(paths.LEDGER) if paths.LEDGER.exists() else []
     refused = ledger.rejected(entries)
-    return [row for row in rows if row.image_id not in refused]
+    return [row for row in manifest.read(paths.REAL_MANIFEST) if row.image_id not in refused]
 
 
 def _items(rows: list[Row]) -> list[tuple[str, str]]:
@@ -35,8 +37,8 @@ def pending() -> Pending:
     Raises:
         UserError: nothing is ingested yet, or the ledger's chain is broken.
     """
-    rows = _open()
-    entries = ledger.read(paths.LEDGER) if paths.LEDGER.exists() else []
+    entries = _entries()
+    rows = _open(entries)
     done = ledger.accepted(entries, _items(rows), paths.IMPORTS)
     left = [row for row in rows if (row.image_id, row.label_digest) not in done]
     return Pending(images=len(left), boxes=sum(number for row in left for _, number in row.boxes))
@@ -48,7 +50,7 @@ def accept(*, reviewer: str, reason: str) -> Entry:
     Raises:
         UserError: nothing is ingested yet, there is no reviewer, or the ledger's chain is broken.
     """
-    items = _items(_open())
+    items = _items(_open(_entries()))
     digest = ledger.list_digest(items)
     files.write_text(ledger.list_path(paths.IMPORTS, digest), ledger.format_list(items))
     return ledger.append(

@@ -58,14 +58,15 @@ class Intake:
 
 def main() -> None:
     """Take real images in: decode them whole, check their labels, keep or reject each with a reason."""
-    settings = params.load().ingest
+    project = params.load()
+    settings = project.ingest
     with files.fresh_folder(paths.REAL) as folder:
         (folder / paths.REAL_IMAGES.name).mkdir()
         (folder / paths.REAL_LABELS.name).mkdir()
         intake = Intake(folder)
         if settings.source == "digits":
             classes = list(settings.digits.classes)
-            _compose(settings.digits, intake, params.load().seed)
+            _compose(settings.digits, intake, project.seed)
         else:
             classes = _read(settings, intake)
         _check_rejected(intake.decisions, settings.max_rejected)

@@ -11,8 +11,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.params import Params
 from pipeline.core.paths import RunPaths
 
-# FiftyOne's mAP and the audit's are two computations of one number; among detections of one confidence, FiftyOne ranks
-# the right ones first and pycocotools goes by the order of the images, so ties may move the last digits.
+# FiftyOne's mean over the curves that were written, against the audit's figure: what people see is what was judged.
 _SAME = 1e-4
 
 

@@ -28,10 +28,11 @@ def main() -> None:
     settings = params.load()
     found = manifest.read(paths.REAL_MANIFEST)
     verified = _verified(found)
+    accepted = {row.image_id for row in verified}
     quarantined = [
         Decision(image_id=row.image_id, name=row.name, outcome="quarantined", reason="not accepted with these labels")
         for row in found
-        if row.image_id not in {kept.image_id for kept in verified}
+        if row.image_id not in accepted
     ]
     hashes = duplicates.hash_files([row.path for row in verified])
     pairs = duplicates.near_pairs(hashes, hashes, within=settings.verify.near_duplicate)

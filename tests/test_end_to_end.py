@@ -124,7 +124,7 @@ def test_evaluations_are_those_of_fiftyone(project: Project) -> None:
     value = _asked(project, code)
     assert value["same"] == {"": True, "_id": True}
     assert value["near"] < 1e-3  # corners are written to a thousandth of a pixel
-    assert value["map"][0] == pytest.approx(value["map"][1], abs=1e-4)  # see _SAME in pipeline/review.py
+    assert value["map"][0] == pytest.approx(value["map"][1], abs=1e-4)  # ties: see decision 008
     assert value["report"]
     assert "eval_recursive_1" not in value["left"]
 

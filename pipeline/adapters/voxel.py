@@ -45,7 +45,7 @@ class RunTables:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """FiftyOne's own figures of one run on the test split."""
+    """One run's evaluation as it stands in FiftyOne; mAP is read back from what was written."""
 
     run: str
     eval_key: str
@@ -144,11 +144,6 @@ def _own_database(fo: Any) -> None:
             ]  # fmt: skip
 
     service.DatabaseService = ProjectDatabase
-
-
-def exists(name: str) -> bool:
-    """Whether the dataset is in the database."""
-    return bool(connect().dataset_exists(name))
 
 
 def fingerprint(name: str) -> str | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.core import metrics
 from pipeline.core.metrics import IOU_THRESHOLDS, Detections, FloatArray, Matches, Truth
 
 LEVELS = 101  # of recall, from 0 to 1
@@ -56,9 +57,5 @@ def overlap(matches: Matches, detections: Detections, truth: Truth) -> FloatArra
     """IoU of each kept detection with the truth box that it matches at IoU 0.50, shape (kept,); NaN without a match."""
     result = np.full(len(matches.kept), np.nan)
     hit = np.flatnonzero(matches.matched_truth[0] >= 0)
-    one, other = detections.box[matches.kept[hit]], truth.box[matches.matched_truth[0, hit]]
-    low, high = np.maximum(one[:, :2], other[:, :2]), np.minimum(one[:, 2:], other[:, 2:])
-    shared = np.prod(np.maximum(high - low, 0.0), axis=1)
-    area = np.prod(one[:, 2:] - one[:, :2], axis=1) + np.prod(other[:, 2:] - other[:, :2], axis=1)
-    result[hit] = shared / (area - shared)
+    result[hit] = metrics.iou(detections.box[matches.kept[hit]], truth.box[matches.matched_truth[0, hit]])
     return result

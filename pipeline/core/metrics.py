@@ -294,14 +294,14 @@ def _overlaps(detections: Detections, truth: Truth, *, kept: IntArray, classes: 
         rows = np.repeat(np.arange(start, start + number.size), number)
         step = np.arange(rows.size) - np.repeat(np.cumsum(number) - number, number)
         truths = by_group[first[rows] + step]
-        ious = _iou(detections.box[kept[rows]], truth.box[truths])
+        ious = iou(detections.box[kept[rows]], truth.box[truths])
         near = ious >= IOU_THRESHOLDS[0]
         pairs.append((rows[near], truths[near], ious[near]))
     rows, truths, ious = (np.concatenate(column) for column in zip(*pairs, strict=True))
     return rows, truths, ious
 
 
-def _iou(one: FloatArray, other: FloatArray) -> FloatArray:
+def iou(one: FloatArray, other: FloatArray) -> FloatArray:
     """IoU of box pairs, (n,); pycocotools' order of operations, so that equal IoUs stay equal."""
     low, high = np.maximum(one[:, :2], other[:, :2]), np.minimum(one[:, 2:], other[:, 2:])
     shared = np.prod(np.maximum(high - low, 0.0), axis=1)

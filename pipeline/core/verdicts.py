@@ -124,7 +124,8 @@ def judge(
         lost_boxes: evidence, passed on.
         gate: alpha and margins.
     """
-    raw = {"mAP50-95": statistics.bootstrap_loss(*replicates, confidence=1 - 2 * gate.alpha).p_value}
+    resampled = statistics.bootstrap_loss(*replicates, confidence=1 - 2 * gate.alpha)
+    raw = {"mAP50-95": resampled.p_value}
     raw |= {
         f"recall of {name}": statistics.mcnemar_loss(pair.lost, pair.gained)
         for name, pair in paired.items()
@@ -133,7 +134,7 @@ def judge(
     adjusted = statistics.holm(raw)
     # A p value of many lost boxes is too small for a number; such a test is not open, and needs no factor.
     factors = {name: adjusted[name] / raw[name] if raw[name] else 1.0 for name in raw}
-    tests = [_map_test(base, run, replicates, adjusted["mAP50-95"], gate)]
+    tests = [_map_test(base, run, resampled.interval, adjusted["mAP50-95"], gate)]
     for name, pair in paired.items():
         figure = f"recall of {name}"
         tests.append(_recall_test(figure, pair, adjusted.get(figure), factors.get(figure, 1.0), gate))
@@ -155,15 +156,8 @@ def _outcome(loss: float, high: float, p_value: float, margin: float, alpha: flo
     return "no loss" if high < margin else "open"
 
 
-def _map_test(
-    base: Audit,
-    run: Audit,
-    replicates: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
-    p_value: float,
-    gate: Gate,
-) -> Test:
+def _map_test(base: Audit, run: Audit, interval: statistics.Interval | None, p_value: float, gate: Gate) -> Test:
     before, after = base.map50_95.value, run.map50_95.value
-    interval = statistics.bootstrap_loss(*replicates, confidence=1 - 2 * gate.alpha).interval
     loss = None if before is None or after is None else before - after
     outcome: Outcome = "open"
     settle = None
