@@ -52,12 +52,12 @@ def identity(page: Page) -> str:
     return hashlib.sha256(f"{len(page.pixels)}\n".encode() + page.pixels.tobytes()).hexdigest()
 
 
-# Computed by this code with NumPy 2.4.6 and scikit-learn 1.9 on x86-64 Linux: pages of the default project (seed 0,
-# params.yaml as shipped). The same ids stand in data/imports/1ee029be….txt, which the ledger accepts.
+# Computed by this code with NumPy 2.4.6 and scikit-learn 1.9 on x86-64 Linux: pages of the default project (seed 1,
+# params.yaml as shipped). The same ids stand in data/imports/243ac51e….txt, which the ledger accepts.
 GOLDEN = {
-    "0/train/00000": "060f9007357adc703c8c3b57756162e57f55139d1f97932df0bd3ab2c21f6425",
-    "0/train/00001": "c6c02b33e2d6a1b128e02a02b59a9dc47018478554644db39a7cd093ff36bf6f",
-    "0/test/00000": "25b68bc3fab527879992086c4bce70e8dba1f74faa9fa9b10f0b86cab6c1f2fb",
+    "1/train/00000": "6862a273e0da137dcddde514dab95a92d943b3cbef071537fbc337623a243731",
+    "1/train/00001": "6cdc19477f765b14991f6dccad08e07a46e669711d57ffa5e99ef43cef7681f1",
+    "1/test/00000": "2eb8b97d906d2e656727b4f4df1c759c8389c9dad2abbeccb61c48a21dfd1952",
 }
 SHIPPED = {
     "train": PageStyle(size=64, digit_size=(16, 24), digits_a_page=(3, 5), classes=6, tail=1.1),
@@ -70,7 +70,7 @@ def test_identity_of_pages(key: str, ink: Gray) -> None:
     """A page's identity never changes: the acceptance that is committed with the project is of these ids."""
     order = [1, 3, 5, 0, 2, 6]
     targets = [order.index(digit) if digit in order else 6 for digit in map(int, load_digits().target)]
-    identities = digits.split_identities(targets, [60, 15, 25], seed=0)
+    identities = digits.split_identities(targets, [60, 15, 25], seed=1)
     split = key.split("/")[1]
     page = digits.compose(ink, identities[("train", "val", "test").index(split)], SHIPPED[split], key=key)
     assert identity(page) == GOLDEN[key]
