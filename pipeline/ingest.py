@@ -16,6 +16,7 @@ import pandas as pd
 from pipeline.core import digits, files, images, labels, manifest, params, paths, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import SPLITS, Row
+from pipeline.core.sections import Ingest
 from pipeline.core.sources import reading
 from pipeline.core.sources.found import SourceImage, to_box
 
@@ -141,7 +142,7 @@ def _compose(settings: params.Digits, intake: Intake, seed: int) -> None:
                 intake.decide("box", name, f"digit {index}")
 
 
-def _read(settings: params.Ingest, intake: Intake) -> list[str]:
+def _read(settings: Ingest, intake: Intake) -> list[str]:
     """Read a source from disk; gives its class names."""
     source = reading.read(settings.source, Path(settings.path))
     for reject in source.unused:
@@ -159,7 +160,7 @@ def _read(settings: params.Ingest, intake: Intake) -> list[str]:
     return list(source.classes)
 
 
-def _take(found: SourceImage, settings: params.Ingest, intake: Intake, classes: tuple[str, ...]) -> str:
+def _take(found: SourceImage, settings: Ingest, intake: Intake, classes: tuple[str, ...]) -> str:
     """Store one image with its good boxes; gives the reason when the image is rejected."""
     if found.path.stat().st_size + _FREE_SPACE > shutil.disk_usage(intake.folder).free:
         raise UserError(
@@ -188,7 +189,7 @@ def _take(found: SourceImage, settings: params.Ingest, intake: Intake, classes: 
 
 
 def _boxes(
-    found: SourceImage, settings: params.Ingest, intake: Intake, classes: tuple[str, ...], size: tuple[int, int]
+    found: SourceImage, settings: Ingest, intake: Intake, classes: tuple[str, ...], size: tuple[int, int]
 ) -> Iterator[labels.Box]:
     for box in found.boxes:
         try:

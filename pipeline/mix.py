@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.core import files, manifest, mixing, params, paths, rng, stage
-from pipeline.core.params import Arm
 from pipeline.core.paths import RunPaths
+from pipeline.core.sections import Arm
 
 
 def main(run: str) -> None:

@@ -16,7 +16,7 @@ import yaml
 
 from pipeline.core import files, images, manifest, paths
 from pipeline.core.errors import UserError
-from pipeline.core.params import Train
+from pipeline.core.sections import Train
 
 ROUNDS = 20  # how often a training reports, and steps of the learning rate's schedule
 NMS_IOU = 0.6

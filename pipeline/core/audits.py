@@ -1,71 +1,25 @@
-"""What an audit found: figures with their support and interval, and how they are kept as JSON."""
+"""What an audit found, and how it is kept as JSON; `docs/schema/audit.json` is its published schema."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pipeline.core import files
-from pipeline.core.errors import UserError
+from pipeline.core import records
+from pipeline.core.figures import (
+    ClassFigures,
+    DetectionFigures,
+    Diversity,
+    Drift,
+    Duplication,
+    Figure,
+    Fit,
+    Forecast,
+    Freshness,
+)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """A number in [0, 1] with its 95 % interval; None where it cannot be computed, with the reason."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClassFigures:
-    """One class on the test split.
-
-    Attributes:
-        name: of the class.
-        rare: whether the class is rare.
-        support: labelled test boxes.
-        found: those that were found at the operating point.
-        recall: found / support, with the Clopper-Pearson interval.
-        precision: at the operating point.
-        ap50_95: average precision, mean over IoU 0.50 to 0.95.
-        ap50: average precision at IoU 0.50.
-        training_boxes: boxes of the class in the run's training data.
-    """
-
-    name: str
-    rare: bool
-    support: int
-    found: int
-    recall: Figure
-    precision: float | None
-    ap50_95: float | None
-    ap50: float | None
-    training_boxes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DuplicateFigures:
-    """Duplication among the run's own synthetic images.
-
-    Attributes:
-        images: synthetic images of the run.
-        exact: images that repeat the pixels of another.
-        near: images that are near to another one of the set, beyond the first of each group.
-        near_real: images near to a real training image.
-        threshold: largest distance, in bits of the perceptual hash.
-    """
-
-    images: int
-    exact: int
-    near: int
-    near_real: int
-    threshold: int
+VERSION = 2  # of the JSON; raised with every change that an older reader would misread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,36 +27,54 @@ class Audit:
     """One run on the frozen test split.
 
     Attributes:
+        version: of this format.
         run: its name.
         arm: of the run; empty for the base.
         generation: 0 for the base.
+        seeds: trainings of the run; figures of detection are the first one's, unless they say otherwise.
+        test: SHA-256 over the ids and label digests of the test images: runs are compared on the same ones only.
         test_images: number of test images.
         confidence: the operating point, chosen on val.
         iou: at which a box counts as found.
         map50_95: mean over the classes with test boxes; bootstrap interval over images.
         map50: as above, at IoU 0.50.
         classes: in the order of their ids.
+        detection: how the detector errs.
+        fit: on training images beside unseen ones.
         real_images: in the training data.
         synthetic_images: in the training data.
         lineage: training images by lineage depth.
-        duplicates: None for the base, which has no synthetic images.
+        freshness: human-verified images behind the run.
+        duplication: images and objects among the run's synthetic ones; empty for the base, which has none.
+        diversity: of all objects, then of each class; empty for the base.
+        drift: synthetic images beside real ones; empty for the base.
+        forecasts: of each class, made before the training.
         inputs: SHA-256 of the manifests that the figures come from, by stage. They name every image and label, so a
             stage that depends on this audit depends on them.
     """
 
+    version: int = VERSION
     run: str
     arm: str
     generation: int
+    seeds: int
+    test: str
     test_images: int
     confidence: float
     iou: float
     map50_95: Figure
     map50: Figure
     classes: tuple[ClassFigures, ...]
+    detection: DetectionFigures
+    fit: Fit
     real_images: int
     synthetic_images: int
     lineage: Mapping[str, int]
-    duplicates: DuplicateFigures | None
+    freshness: Freshness
+    duplication: tuple[Duplication, ...]
+    diversity: tuple[Diversity, ...]
+    drift: tuple[Drift, ...]
+    forecasts: tuple[Forecast, ...]
     inputs: Mapping[str, str]
 
     @property
@@ -113,25 +85,13 @@ class Audit:
 
 def write(path: Path, audit: Audit) -> None:
     """Write an audit as JSON."""
-    files.write_json(path, asdict(audit))
+    records.write(path, audit)
 
 
 def read(path: Path) -> Audit:
     """Read an audit.
 
     Raises:
-        UserError: it is missing or of another version.
+        UserError: it is missing, of another version, or damaged.
     """
-    try:
-        value: dict[str, Any] = json.loads(path.read_text())
-        classes = tuple(ClassFigures(**{**one, "recall": Figure(**one["recall"])}) for one in value.pop("classes"))
-        duplicates = value.pop("duplicates")
-        return Audit(
-            **{**value, "map50_95": Figure(**value["map50_95"]), "map50": Figure(**value["map50"])},
-            classes=classes,
-            duplicates=None if duplicates is None else DuplicateFigures(**duplicates),
-        )
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing. Run `uv run dvc repro` to make it.") from None
-    except (TypeError, KeyError, AttributeError, ValueError) as error:
-        raise UserError(f"{path} is not an audit of this version ({error}). Run `uv run dvc repro -f`.") from None
+    return records.read(path, Audit, VERSION)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from pipeline.core import images, synthesis
-from pipeline.core.params import CopyPaste, Generate
+from pipeline.core.sections import CopyPaste, Generate
 from pipeline.core.synthesis import Drawn, Example, PixelBox, Pixels
 
 _LEAST_CLONE = 5  # pixels: OpenCV takes two off each side, and fails where nothing is left

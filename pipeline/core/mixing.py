@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
-from pipeline.core.params import Arm, Mix
+from pipeline.core.sections import Arm, Mix
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core import images, synthesis
-from pipeline.core.params import Generate, Mixture
+from pipeline.core.sections import Generate, Mixture
 from pipeline.core.synthesis import Drawn, Example, Floats
 
 _MOST_CROPS = 1500  # a class; more add time and no detail

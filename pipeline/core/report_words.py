@@ -8,11 +8,11 @@ from pipeline.core import reporting
 from pipeline.core.audits import Audit
 from pipeline.core.lost import LostBox
 from pipeline.core.manifest import Row
-from pipeline.core.params import Arm, Gate
 from pipeline.core.pictures import Gallery, Picture
 from pipeline.core.report_files import ABSENT, shown
 from pipeline.core.report_page import Badge, Card, Change
 from pipeline.core.reporting import ArmRecord, History, Line, RunRecord
+from pipeline.core.sections import Arm, Gate
 from pipeline.core.verdicts import Judgement, Test, Verdict
 
 _NAMED = 3  # arms or figures that a sentence names before it counts

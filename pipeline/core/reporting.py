@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from pipeline.core import params, paths
 from pipeline.core.audits import Audit, ClassFigures, Figure
-from pipeline.core.params import Arm, Params
+from pipeline.core.params import Params
+from pipeline.core.sections import Arm
 from pipeline.core.verdicts import Judgement, Test, Verdict
 
 NO_RARE = "no class is rare"

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core import images, labels
-from pipeline.core.params import Generate
+from pipeline.core.sections import Generate
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pipeline.core import files, statistics
 from pipeline.core.audits import Audit
 from pipeline.core.errors import UserError
-from pipeline.core.params import Gate
+from pipeline.core.sections import Gate
 
 Outcome = Literal["loss", "no loss", "open"]
 

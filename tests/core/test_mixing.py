@@ -14,7 +14,7 @@ from pipeline.core import mixing
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
 from pipeline.core.mixing import Shares
-from pipeline.core.params import Arm, Mix, Policy
+from pipeline.core.sections import Arm, Mix, Policy
 from tests.builders import row, synthetic_row
 
 POLICIES: list[Policy] = list(get_args(Policy))

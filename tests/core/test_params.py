@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from pipeline.core import params, schema
 from pipeline.core.errors import UserError
-from pipeline.core.params import Arm, Params, Run
+from pipeline.core.params import Params
+from pipeline.core.sections import Arm, Run
 from tests.imports import ROOT
 
 ARMS = {"guarded": {"policy": "accumulate", "ratio": 0.5}, "recursive": {"policy": "replace", "ratio": 1.0}}

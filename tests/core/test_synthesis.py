@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.core import copy_paste, images, mixture, synthesis
 from pipeline.core.labels import Box
-from pipeline.core.params import CopyPaste, Generate, Mixture
+from pipeline.core.sections import CopyPaste, Generate, Mixture
 from pipeline.core.synthesis import Drawn, Example, Fit, PixelBox
 from tests import builders
 from tests.builders import example

@@ -18,7 +18,7 @@ from scipy import stats
 from pipeline.core import statistics, verdicts
 from pipeline.core.audits import Audit, DuplicateFigures, Figure
 from pipeline.core.errors import UserError
-from pipeline.core.params import Gate
+from pipeline.core.sections import Gate
 from pipeline.core.verdicts import Judgement, Paired, Verdict
 from tests.builders import audit
 
