@@ -1,213 +1,267 @@
-"""Measure a run on the frozen test split, and the duplication among its synthetic images."""
+"""Measure a run: its detector on the frozen test split, and its synthetic images beside the real ones."""
 
 from __future__ import annotations
 
-import hashlib
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline.adapters import yolo
+from pipeline.adapters import predictions
 from pipeline.core import (
     audits,
     detections,
-    duplicates,
+    detector_figures,
+    diversity,
+    drift,
+    duplication,
+    evaluation,
     files,
+    fits,
+    forecasts,
+    freshness,
     manifest,
     metrics,
+    objects,
     params,
     paths,
     rng,
     stage,
-    statistics,
 )
-from pipeline.core.audits import Audit, ClassFigures, DuplicateFigures, Figure
-from pipeline.core.manifest import Row, Split
-from pipeline.core.metrics import Detections, Matches
+from pipeline.core.audits import Ancestor, Audit
+from pipeline.core.evaluation import Evaluated
+from pipeline.core.figures import Diversity, Drift, Duplication, Figure, Fit
+from pipeline.core.manifest import Row
 from pipeline.core.params import Params
 from pipeline.core.paths import RunPaths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Evaluated:
-    """Predictions on one split against its labels."""
+class _Data:
+    """What the figures are computed from: images by what they are used for, and class names by id."""
 
-    found: Detections
-    boxes: pd.DataFrame
-    matches: Matches
+    names: list[str]
+    rare: list[str]
+    real: list[Row]  # the verified training images, whether or not the run uses them
+    val: list[Row]
+    test: list[Row]
+    training: list[Row]
+    synthetic: list[Row]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Training:
+    """One training of the run, evaluated: its predictions, and AP in the resamples of the test images."""
+
+    predictions: pd.DataFrame
+    val: Evaluated
+    test: Evaluated
+    precision: npt.NDArray[np.float64]  # (replicates, classes, 10)
+    confidence: float
 
 
 def main(run: str) -> None:
-    """Measure a run on the frozen test split, and the duplication among its synthetic images."""
+    """Measure a run: its detector on the frozen test split, and its synthetic images beside the real ones."""
     settings = params.load()
     here = RunPaths(run)
-    names = manifest.read_classes(paths.REAL_CLASSES)
-    verified = manifest.read(paths.VERIFIED_MANIFEST)
-    splits: dict[Split, list[Row]] = {
-        "val": [row for row in verified if row.split == "val"],
-        "test": [row for row in verified if row.split == "test"],
-    }
-    predictions = _predict(here.weights, splits, settings)
-    val = _evaluate(predictions, splits["val"], len(names))
-    test = _evaluate(predictions, splits["test"], len(names))
-    truth = detections.to_truth(val.boxes, splits["val"])
-    confidence = metrics.operating_confidence(val.matches, val.found, truth, classes=len(names))
-    replicates = _replicates(test.matches, splits["test"], settings)
-    duplication = None if run == paths.BASE else _duplicates(here, verified, settings.audit.near_duplicate)
-    audit = _figures(run, verified, names, test, replicates, confidence, duplication, settings)
-    test.boxes["found"] = metrics.found(test.matches, test.found, confidence=confidence, iou=settings.audit.iou)
+    data = _load(run, settings)
+    trainings = [_evaluate(here, data, settings, number) for number in range(settings.train.seeds)]
+    previous = None if run == paths.BASE else RunPaths(settings.run(run).previous)
+    line, best = ((), paths.BASE) if previous is None else _history(audits.read(previous.figures))
+    audit = _figures(run, data, trainings, settings, line, best)
+    audit = replace(audit, line=(*line, _as_ancestor(audit)))
+    boxes, replicates = _tables(trainings, settings)
     with files.fresh_folder(here.audit) as folder:
-        detections.write(folder / here.predictions.name, predictions)
-        detections.write(folder / here.boxes.name, test.boxes)
-        frame = pd.DataFrame({"map50_95": replicates[:, 0], "map50": replicates[:, 1]})
-        files.write_text(folder / here.replicates.name, frame.to_csv(index=False, float_format="%.8f"))
+        if previous and best != paths.BASE:
+            _keep_best(previous, best, folder / here.best.name)
+        detections.write(folder / here.predictions.name, trainings[0].predictions)
+        detections.write(folder / here.boxes.name, boxes)
+        files.write_text(folder / here.replicates.name, replicates.to_csv(index=False, float_format="%.8f"))
         audits.write(folder / here.figures.name, audit)
     rare = ", ".join(f"{one.name} {_shown(one.recall.value)}" for one in audit.rare)
     stage.report(f"audit {run}: mAP50-95 {_shown(audit.map50_95.value)}, mAP50 {_shown(audit.map50.value)}, "
                  f"recall of rare classes: {rare or 'none is rare'}")  # fmt: skip
 
 
+def _history(previous: Audit) -> tuple[tuple[Ancestor, ...], str]:
+    """The runs before this one, oldest first, and the best of them on val; of equals the oldest."""
+    best = max(previous.line, key=lambda one: -1.0 if one.val_map50_95 is None else one.val_map50_95)
+    return previous.line, best.run
+
+
+def _keep_best(previous: RunPaths, best: str, folder: Path) -> None:
+    """Copy the tables of the best run so far from the previous run or from what that one keeps of it.
+
+    A run's verdict then needs the base's audit and its own, however long the line is.
+    """
+    source = previous.audit if best == previous.run else previous.best
+    folder.mkdir()
+    for name in (previous.boxes.name, previous.replicates.name):
+        shutil.copyfile(source / name, folder / name)
+
+
 def _shown(value: float | None) -> str:
     return "none" if value is None else f"{value:.3f}"
 
 
-def _predict(weights: Path, splits: dict[Split, list[Row]], settings: Params) -> pd.DataFrame:
-    """Predict once, at the low floor; everything else is derived from this table."""
-    rows = [row for chosen in splits.values() for row in chosen]
-    found = yolo.predict(
+def _load(run: str, settings: Params) -> _Data:
+    names = manifest.read_classes(paths.REAL_CLASSES)
+    verified = manifest.read(paths.VERIFIED_MANIFEST)
+    real = [row for row in verified if row.split == "train"]
+    counts = manifest.class_counts(real, len(names))
+    return _Data(
+        names=names,
+        rare=manifest.rare_classes(counts, names, share=settings.audit.rare_share, named=settings.audit.rare_classes),
+        real=real,
+        val=[row for row in verified if row.split == "val"],
+        test=[row for row in verified if row.split == "test"],
+        training=manifest.read(RunPaths(run).mix_manifest),
+        synthetic=[] if run == paths.BASE else manifest.read(RunPaths(run).synthetic_manifest),
+    )
+
+
+def _evaluate(here: RunPaths, data: _Data, settings: Params, number: int) -> _Training:
+    """Predict with one training of the run, once, and match."""
+    rows = [*data.val, *data.test]
+    table = _predict(here.weights_of(number), rows, settings)
+    classes = len(data.names)
+    val = evaluation.evaluate(table, data.val, classes=classes)
+    test = evaluation.evaluate(table, data.test, classes=classes)
+    drawn = evaluation.resamples(test, data.test, seed=settings.seed, replicates=settings.audit.replicates)
+    return _Training(
+        predictions=table,
+        val=val,
+        test=test,
+        precision=metrics.average_precision(test.matches, weights=drawn),
+        confidence=metrics.operating_confidence(val.matches, val.found, val.truth, classes=classes),
+    )
+
+
+def _predict(weights: Path, rows: Sequence[Row], settings: Params) -> pd.DataFrame:
+    return predictions.predict(
         weights,
-        [Path(row.path) for row in rows],
+        rows,
         image_size=settings.train.image_size,
-        confidence=settings.audit.confidence,
         device=settings.train.device,
-    )
-    records = [
-        (row.split, row.image_id, class_id, confidence, *box)
-        for row, one in zip(rows, found, strict=True)
-        for class_id, confidence, box in zip(one.classes, one.confidences, one.boxes, strict=True)
-    ]
-    return detections.round_predictions(pd.DataFrame(records, columns=list(detections.PREDICTION_COLUMNS)))
-
-
-def _evaluate(predictions: pd.DataFrame, rows: Sequence[Row], classes: int) -> _Evaluated:
-    found = detections.to_detections(predictions, rows)
-    boxes = detections.labelled_boxes(rows)
-    matches = metrics.match(found, detections.to_truth(boxes, rows), images=len(rows), classes=classes)
-    return _Evaluated(found=found, boxes=boxes, matches=matches)
-
-
-def _replicates(matches: Matches, rows: Sequence[Row], settings: Params) -> npt.NDArray[np.float64]:
-    """Bootstrap replicates of mAP50-95 and mAP50 over test images, shape (replicates, 2).
-
-    The same test images give the same resamples, so the replicates of two runs are paired.
-    """
-    test = hashlib.sha256("".join(row.image_id for row in rows).encode()).hexdigest()
-    source = rng.generator(settings.seed, "bootstrap", test)
-    weights = source.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=settings.audit.replicates)
-    precision = metrics.average_precision(matches, weights=weights)
-    defined: npt.NDArray[np.bool_] = np.isfinite(precision[:, :, 0])
-    present = defined.sum(axis=1)
-    count = np.maximum(present, 1)
-    both = [np.nansum(part, axis=1) / count for part in (precision.mean(axis=2), precision[:, :, 0])]
-    return np.where((present > 0)[:, None], np.stack(both, axis=1), np.nan)
-
-
-def _duplicates(here: RunPaths, verified: Sequence[Row], threshold: int) -> DuplicateFigures:
-    synthetic = manifest.read(here.synthetic_manifest)
-    real = duplicates.hash_files([row.path for row in verified if row.split == "train"])
-    hashes = duplicates.hash_files([row.path for row in synthetic])
-    groups = duplicates.groups(len(hashes), duplicates.near_pairs(hashes, hashes, within=threshold))
-    copies = {pair.first for pair in duplicates.near_pairs(hashes, real, within=threshold)}
-    return DuplicateFigures(
-        images=len(synthetic),
-        exact=len(synthetic) - len({row.image_id for row in synthetic}),
-        near=len(synthetic) - len(groups),
-        near_real=len(copies),
-        threshold=threshold,
+        floor=settings.audit.confidence,
     )
 
 
-def _figure(value: float | None, replicates: npt.NDArray[np.float64]) -> Figure:
-    if value is None:
-        return Figure(value=None, reason="no test box")
-    low, high = np.nanquantile(replicates, [0.025, 0.975])
-    return Figure(value=value, low=float(low), high=float(high))
-
-
-def _recall(one: metrics.Recall) -> Figure:
-    interval = statistics.clopper_pearson(one.found, one.support)
-    if one.value is None or interval is None:
-        return Figure(value=None, reason="no test box")
-    return Figure(value=one.value, low=interval.low, high=interval.high)
+def _tables(trainings: Sequence[_Training], settings: Params) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The test boxes with what each training found, and the replicates of mAP; columns are numbered from the second."""
+    boxes = trainings[0].test.boxes.copy()
+    columns: dict[str, npt.NDArray[np.float64]] = {}
+    for number, one in enumerate(trainings):
+        suffix = f"_{number}" if number else ""
+        boxes[f"found{suffix}"] = metrics.found(
+            one.test.matches, one.test.found, confidence=one.confidence, iou=settings.audit.iou
+        )
+        both = evaluation.mean_precision(one.precision)
+        columns |= {f"map50_95{suffix}": both[:, 0], f"map50{suffix}": both[:, 1]}
+    return boxes, pd.DataFrame(columns)
 
 
 def _figures(
-    run: str,
-    verified: Sequence[Row],
-    names: Sequence[str],
-    test: _Evaluated,
-    replicates: npt.NDArray[np.float64],
-    confidence: float,
-    duplication: DuplicateFigures | None,
-    settings: Params,
+    run: str, data: _Data, trainings: Sequence[_Training], settings: Params, line: tuple[Ancestor, ...], best: str
 ) -> Audit:
-    real_counts = manifest.class_counts((row for row in verified if row.split == "train"), len(names))
-    rare = manifest.rare_classes(real_counts, names, share=settings.audit.rare_share, named=settings.audit.rare_classes)
-    training = manifest.read(RunPaths(run).mix_manifest)
-    synthetic = sum(row.origin == "synthetic" for row in training)
+    first = trainings[0]
+    matches, found = first.test.matches, first.test.found
+    point = {"confidence": first.confidence, "iou": settings.audit.iou}
+    synthetic = sum(row.origin == "synthetic" for row in data.training)
     chosen = None if run == paths.BASE else settings.run(run)
-    mean = metrics.mean_average_precision(test.matches)
-    point = {"confidence": confidence, "iou": settings.audit.iou}
+    map50_95, map50 = detector_figures.mean_figures(matches, first.precision)
+    similar, diverse, drifted = _beside_real(run, data, settings)
     return Audit(
         run=run,
         arm=chosen.arm if chosen else "",
         generation=chosen.generation if chosen else 0,
-        test_images=test.matches.images,
-        confidence=confidence,
+        seeds=len(trainings),
+        test=evaluation.split_digest(data.test),
+        test_images=len(data.test),
+        confidence=first.confidence,
         iou=settings.audit.iou,
-        map50_95=_figure(mean.map50_95, replicates[:, 0]),
-        map50=_figure(mean.map50, replicates[:, 1]),
-        classes=_classes(names, rare, test, mean, point, manifest.class_counts(training, len(names))),
-        real_images=len(training) - synthetic,
+        map50_95=map50_95,
+        map50=map50,
+        seed_map50_95=tuple(metrics.mean_average_precision(one.test.matches).map50_95 for one in trainings),
+        classes=detector_figures.class_figures(
+            matches, found, first.precision, names=data.names, rare=data.rare,
+            training_boxes=manifest.class_counts(data.training, len(data.names)), **point,
+        ),
+        detection=detector_figures.figures(
+            matches, found, first.test.truth, names=data.names, bounds=_bounds(data.real),
+            source=rng.generator(settings.seed, "detector figures", run), **point,
+        ),
+        fit=_fit(run, data, first, map50, settings),
+        real_images=len(data.training) - synthetic,
         synthetic_images=synthetic,
-        lineage={str(depth): n for depth, n in sorted(Counter(row.lineage_depth for row in training).items())},
-        duplicates=duplication,
+        lineage={str(depth): n for depth, n in sorted(Counter(row.lineage_depth for row in data.training).items())},
+        freshness=freshness.measure(data.training, manifest.read_times(paths.VERIFIED_TIMES), data.names),
+        duplication=similar,
+        diversity=diverse,
+        drift=drifted,
+        forecasts=forecasts.read(RunPaths(run).forecasts).forecasts,
+        line=line,
+        best=best,
         inputs=_inputs(RunPaths(run)),
+    )  # fmt: skip
+
+
+def _as_ancestor(audit: Audit) -> Ancestor:
+    return Ancestor(
+        run=audit.run,
+        generation=audit.generation,
+        val_map50_95=audit.fit.val_map50_95,
+        map50_95=audit.map50_95.value,
+        recalls={one.name: one.recall.value for one in audit.classes},
     )
 
 
-def _classes(
-    names: Sequence[str],
-    rare: Sequence[str],
-    test: _Evaluated,
-    mean: metrics.MeanAP,
-    point: Mapping[str, float],
-    training: Sequence[int],
-) -> tuple[ClassFigures, ...]:
-    recalls = metrics.recall_by_class(test.matches, test.found, **point)
-    precisions = metrics.precision_by_class(test.matches, test.found, **point)
-    return tuple(
-        ClassFigures(
-            name=name,
-            rare=name in rare,
-            support=recalls[class_id].support,
-            found=recalls[class_id].found,
-            recall=_recall(recalls[class_id]),
-            precision=precisions[class_id].value,
-            ap50_95=mean.by_class[class_id].ap50_95,
-            ap50=mean.by_class[class_id].ap50,
-            training_boxes=training[class_id],
-        )
-        for class_id, name in enumerate(names)
+def _bounds(real: Sequence[Row]) -> tuple[float, float]:
+    corners = detections.labelled_boxes(real)[["left", "top", "right", "bottom"]]
+    return detector_figures.size_bounds(corners.to_numpy(dtype=np.float64))
+
+
+def _beside_real(
+    run: str, data: _Data, settings: Params
+) -> tuple[tuple[Duplication, ...], tuple[Diversity, ...], tuple[Drift, ...]]:
+    """The run's synthetic images beside the real ones; nothing for the base run, which has none."""
+    if not data.synthetic:
+        return (), (), ()
+    made = objects.collect(data.synthetic)
+    real = objects.collect([*data.real, *data.val, *data.test])
+    audit = settings.audit
+    return (
+        duplication.measure(made, real, quantile=audit.copy_quantile, hash_distance=audit.near_duplicate),
+        diversity.measure(
+            made, real, data.names, neighbours=audit.neighbours, limit=audit.objects,
+            source=rng.generator(settings.seed, "diversity", run),
+        ),
+        drift.measure(data.real, data.synthetic, data.names, rng=rng.generator(settings.seed, "drift", run)),
+    )  # fmt: skip
+
+
+def _fit(run: str, data: _Data, first: _Training, test: Figure, settings: Params) -> Fit:
+    """How well the weights do on the run's own training images; a sample of them, as many as there are test images."""
+    here = RunPaths(run)
+    source = rng.generator(settings.seed, "fit", run)
+    sample = fits.sample(data.training, most=len(data.test), source=source)
+    seen = evaluation.evaluate(_predict(here.weights, sample, settings), sample, classes=len(data.names))
+    return fits.fit(
+        seen.matches,
+        first.val.matches,
+        test,
+        names=data.names,
+        losses=fits.read_losses(here.curve_of(0)),
+        source=source,
     )
 
 
-def _inputs(here: RunPaths) -> dict[str, str]:
+def _inputs(here: RunPaths) -> Mapping[str, str]:
     manifests = {"verify": paths.VERIFIED_MANIFEST, "mix": here.mix_manifest}
     if here.run != paths.BASE:
         manifests["generate"] = here.synthetic_manifest

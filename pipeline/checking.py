@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.core import audits, params, paths, verdicts
+from pipeline.core import audits, judgements, params, paths, verdicts
 from pipeline.core.audits import Audit
 from pipeline.core.errors import UserError
+from pipeline.core.judgements import Judgement, Test, Verdict
 from pipeline.core.paths import RunPaths
+from pipeline.core.report_numbers import night
 from pipeline.core.schema import suggestion
-from pipeline.core.verdicts import Judgement, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ def collect(arm: str | None = None) -> Summary:
             key=lambda run: settings.runs[run].generation,
         )
         if runs:
-            both = tuple((verdicts.read(RunPaths(run).gate), audits.read(RunPaths(run).figures)) for run in runs)
+            both = tuple((judgements.read(RunPaths(run).gate), audits.read(RunPaths(run).figures)) for run in runs)
             arms[name] = ArmSummary(arm=name, runs=both)
     if not arms:
         raise UserError("params.yaml has no run" + (f" of arm {arm!r}" if arm else "") + "; add one under `runs`.")
@@ -73,8 +74,12 @@ def as_text(summary: Summary) -> str:
     """The verdicts for people: arms first, then a line a run."""
     lines = []
     for arm in summary.arms.values():
-        lines.append(f"{arm.arm}: {arm.verdict}")
-        lines.append(f"  {arm.runs[-1][0].reason}")
+        newest = arm.runs[-1][0]
+        lines.append(f"{arm.arm}: {arm.verdict}, {night(newest)}")
+        lines.append(f"  {newest.reason}")
+        lines.append(f"  diagnosis: {', '.join(_supported(newest)) or 'nothing supported'}")
+        names = dict.fromkeys(warning.name for warning in newest.warnings)
+        lines.append(f"  early warnings: {len(newest.warnings)}" + (f" ({', '.join(names)})" if names else ""))
     lines.append("")
     rare = [one.name for one in summary.base.rare]
     width = max(len(audit.run) for arm in summary.arms.values() for _, audit in arm.runs)
@@ -92,6 +97,10 @@ def as_text(summary: Summary) -> str:
     return "\n".join(lines)
 
 
+def _supported(judgement: Judgement) -> list[str]:
+    return [one.name for one in judgement.diagnosis if one.supported]
+
+
 def _figures(audit: Audit) -> dict[str, Any]:
     return {
         "map50_95": audit.map50_95.value,
@@ -101,6 +110,27 @@ def _figures(audit: Audit) -> dict[str, Any]:
     }
 
 
+def _gate(judgement: Judgement) -> dict[str, Any]:
+    """What the gate says of a run, with its tests."""
+    return {
+        "night": judgement.generation,
+        "horizon": judgement.horizon,
+        "schedule": judgement.schedule,
+        "seeds": list(judgement.seeds),
+        "diagnosis": _supported(judgement),
+        "warnings": [{"name": one.name, "text": one.text} for one in judgement.warnings],
+        "tests": [_test(test) for test in judgement.tests],
+        "falling": [trend.figure for trend in judgement.trends if trend.falling],
+        "notes": list(judgement.notes),
+    }
+
+
+def _test(test: Test) -> dict[str, Any]:
+    fields = ("figure", "baseline", "base", "run", "loss", "low", "high", "p_value", "level", "confirmed", "margin",
+              "outcome", "settle")  # fmt: skip
+    return {name: getattr(test, name) for name in fields}
+
+
 def as_json(summary: Summary) -> str:
     """The verdicts for programs."""
     arms = {
@@ -108,7 +138,13 @@ def as_json(summary: Summary) -> str:
             "verdict": arm.verdict,
             "reason": arm.runs[-1][0].reason,
             "runs": {
-                one.run: {"verdict": one.verdict, "reason": one.reason, "generation": one.generation, **_figures(audit)}
+                one.run: {
+                    "verdict": one.verdict,
+                    "reason": one.reason,
+                    "generation": one.generation,
+                    **_gate(one),
+                    **_figures(audit),
+                }
                 for one, audit in arm.runs
             },
         }

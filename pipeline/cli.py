@@ -93,6 +93,23 @@ def new_baseline(*, yes: bool) -> None:
 
 
 @main.command()
+@click.option("--class", "name", help="One class, rare or not; by default all rare classes.")
+@click.option("--loss", default=0.1, show_default=True, help="Loss of recall to be seen, in (0, 1).")
+@click.option("--power", default=0.8, show_default=True, help="Chance of seeing it on a night, in (0.5, 1).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def plan(name: str | None, loss: float, power: float, *, as_json: bool) -> None:
+    """Say how many more test boxes each rare class needs, for the gate to see a loss.
+
+    Exit code 0: there are enough; 4: more are needed; 1: error.
+    """
+    from pipeline import planning
+
+    found = planning.plan(name, loss=loss, power=power)
+    click.echo(planning.as_json(found) if as_json else planning.as_text(found))
+    sys.exit(planning.exit_code(found))
+
+
+@main.command()
 @click.option("--port", type=int, help="Port of the App on localhost; by default review.port of params.yaml.")
 @click.option("--no-browser", is_flag=True, help="Do not open a browser.")
 @click.option("--rebuild", is_flag=True, help="Build the dataset anew from the files first.")

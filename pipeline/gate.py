@@ -1,46 +1,45 @@
-"""Give the verdict on a run: its audit against the base run's, on the same test images."""
+"""Give the verdict on a run: its audit against those of the base run and the best run so far, on the same images."""
 
 from __future__ import annotations
 
-import pandas as pd
+from collections.abc import Sequence
 
-from pipeline.core import audits, detections, manifest, params, paths, stage, verdicts
+from pipeline.core import audits, diagnosis, early_warnings, judgements, nights, params, paths, stage, verdicts
 from pipeline.core.errors import UserError
 from pipeline.core.paths import RunPaths
-from pipeline.core.verdicts import Paired
+from pipeline.core.schema import suggestion
 
 
 def main(run: str) -> None:
-    """Give the verdict on a run: its audit against the base run's, on the same test images."""
+    """Give the verdict on a run: its audit against those of the base run and the best run so far."""
     settings = params.load()
-    here, base = RunPaths(run), RunPaths(paths.BASE)
-    audit, reference = audits.read(here.figures), audits.read(base.figures)
-    names = manifest.read_classes(paths.REAL_CLASSES)
-    both = _side_by_side(detections.read(base.boxes), detections.read(here.boxes), run)
-    paired, lost = {}, {}
-    for rare in audit.rare:
-        chosen = both[both["class_id"] == names.index(rare.name)]
-        before, after = chosen["found_base"].to_numpy(dtype=bool), chosen["found"].to_numpy(dtype=bool)
-        paired[rare.name] = Paired(base=before, run=after)
-        gone = chosen[before & ~after]
-        lost[rare.name] = tuple(f"{one.image_id}/{one.box}" for one in gone.itertuples())
-    replicates = tuple(pd.read_csv(where.replicates)["map50_95"].to_numpy(dtype=float) for where in (base, here))
-    judgement = verdicts.judge(reference, audit, (replicates[0], replicates[1]), paired, lost, settings.gate)
-    verdicts.write(here.gate, judgement)
+    _require_known(settings.gate.fail_on)
+    here = RunPaths(run)
+    audit, base = audits.read(here.figures), audits.read(RunPaths(paths.BASE).figures)
+    previous = audits.read(RunPaths(settings.run(run).previous).figures)
+    nights.require_same_test(previous, audit)
+    night = nights.load(base, audit, confirmed=settings.gate.schedule == "confirm")
+    judgement = verdicts.judge(
+        night,
+        base,
+        audit,
+        settings.gate,
+        warnings=early_warnings.warn(base, audit, neighbours=settings.audit.neighbours),
+        diagnosis=diagnosis.diagnose(base, previous, audit),
+    )
+    judgements.write(here.gate, judgement)
     stage.report(f"gate {run}: {judgement.verdict}: {judgement.reason}")
 
 
-def _side_by_side(base: pd.DataFrame, run: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The test boxes with what both runs found.
-
-    Raises:
-        UserError: the two audits have other test boxes.
-    """
-    key = ["image_id", "box", "class_id"]
-    both = run.merge(base[[*key, "found"]], on=key, suffixes=("", "_base"))
-    if not len(both) == len(base) == len(run):
-        raise UserError(f"the audits of {paths.BASE} and {name} have other test boxes. Run `uv run dvc repro`.")
-    return both
+def _require_known(names: Sequence[str]) -> None:
+    """Refuse a name that no early warning has: it would never fail a run."""
+    for name in names:
+        if name not in early_warnings.NAMES:
+            known = ", ".join(early_warnings.NAMES)
+            raise UserError(
+                f"params.yaml gate.fail_on: there is no warning {name!r}{suggestion(name, early_warnings.NAMES)}; "
+                f"there are: {known}."
+            )
 
 
 if __name__ == "__main__":

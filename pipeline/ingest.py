@@ -16,7 +16,7 @@ import pandas as pd
 from pipeline.core import digits, files, images, labels, manifest, params, paths, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import SPLITS, Row
-from pipeline.core.sections import Ingest
+from pipeline.core.sections import Digits, Ingest
 from pipeline.core.sources import reading
 from pipeline.core.sources.found import SourceImage, to_box
 
@@ -99,7 +99,7 @@ def _row(image_id: str, name: str, split: str, suffix: str, size: tuple[int, int
     )
 
 
-def _compose(settings: params.Digits, intake: Intake, seed: int) -> None:
+def _compose(settings: Digits, intake: Intake, seed: int) -> None:
     """Compose the pages of handwritten digits."""
     from sklearn.datasets import load_digits
 

@@ -1,19 +1,24 @@
-"""Choose the images that a run trains on: lists and a manifest, no copies."""
+"""Choose the images that a run trains on, and say which classes they are about to lose."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.core import files, manifest, mixing, params, paths, rng, stage
+from pipeline.core import files, forecasts, futures, manifest, mixing, params, paths, rng, stage
+from pipeline.core.forecasts import Outlook
+from pipeline.core.futures import Generation
+from pipeline.core.manifest import Row
 from pipeline.core.paths import RunPaths
 from pipeline.core.sections import Arm
 
 
 def main(run: str) -> None:
-    """Choose the images that a run trains on: lists and a manifest, no copies."""
+    """Choose the images that a run trains on (lists and a manifest, no copies), and say which classes will vanish."""
     settings = params.load()
     real = [row for row in manifest.read(paths.VERIFIED_MANIFEST) if row.split == "train"]
     here = RunPaths(run)
+    previous: tuple[Generation, ...] = ()
     if run == paths.BASE:  # generation 0: real images only
         arm, newest, pool, seed = Arm(policy="accumulate", ratio=0.0), [], [], 0
     else:
@@ -21,11 +26,33 @@ def main(run: str) -> None:
         arm, seed = settings.arms[chosen.arm], chosen.seed
         newest = manifest.read(here.synthetic_manifest)
         pool = manifest.read(RunPaths(chosen.previous).pool_manifest) + newest
+        previous = forecasts.read(RunPaths(chosen.previous).forecasts).history
     source = rng.generator(settings.seed, "mix", run, str(seed))
     rows = real if run == paths.BASE else mixing.choose(real, newest, pool, arm, settings.mix, source)
     names = manifest.read_classes(paths.REAL_CLASSES)
-    counts = manifest.class_counts(rows, len(names))
-    synthetic = sum(row.origin == "synthetic" for row in rows)
+    history = (*previous, futures.count(run, len(previous), rows, newest, classes=len(names)))
+    outlook = Outlook(
+        run=run,
+        history=history,
+        forecasts=forecasts.forecast(
+            history,
+            names,
+            need=settings.mix.min_support,
+            horizon=settings.gate.horizon,
+            policy=arm.policy,
+            rng=rng.generator(settings.seed, "forecast", run, str(seed)),
+        ),
+    )
+    _write(here, rows, pool, outlook, names)
+    synthetic = history[-1].used
+    stage.report(f"mix {run}: {len(rows) - synthetic} real and {synthetic} synthetic images")
+    for one in outlook.forecasts:
+        if one.warning:
+            stage.report(f"mix {run}: WARNING: {forecasts.warning(one)}")
+
+
+def _write(here: RunPaths, rows: Sequence[Row], pool: Sequence[Row], outlook: Outlook, names: Sequence[str]) -> None:
+    newest = outlook.history[-1]
     with files.fresh_folder(here.mix) as folder:
         manifest.write(folder / here.mix_manifest.name, rows)
         manifest.write(folder / here.pool_manifest.name, pool)
@@ -34,13 +61,13 @@ def main(run: str) -> None:
         files.write_json(
             folder / "summary.json",
             {
-                "real": len(rows) - synthetic,
-                "synthetic": synthetic,
-                "ratio": synthetic / len(rows),
-                "boxes": dict(zip(names, counts, strict=True)),
+                "real": len(rows) - newest.used,
+                "synthetic": newest.used,
+                "ratio": newest.used / len(rows),
+                "boxes": dict(zip(names, newest.training, strict=True)),
             },
         )
-    stage.report(f"mix {run}: {len(rows) - synthetic} real and {synthetic} synthetic images")
+        forecasts.write(folder / here.forecasts.name, outlook)
 
 
 if __name__ == "__main__":

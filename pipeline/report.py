@@ -3,41 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-
-import pandas as pd
+from datetime import UTC, datetime
 
 from pipeline.adapters import charts
 from pipeline.adapters import page as layout
-from pipeline.adapters.charts import Chart
 from pipeline.core import (
     audits,
     colours,
     detections,
     files,
-    images,
-    labels,
-    lost,
+    judgements,
     manifest,
     params,
     paths,
     pictures,
+    report_charts,
+    report_data,
+    report_detection,
     report_files,
+    report_galleries,
+    report_similarity,
     report_tables,
+    report_why,
     report_words,
     reporting,
     stage,
-    verdicts,
 )
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
 from pipeline.core.params import Params
 from pipeline.core.paths import RunPaths
 from pipeline.core.pictures import Gallery
-from pipeline.core.report_page import Drawing, Page
-from pipeline.core.reporting import History, RunRecord
+from pipeline.core.report_charts import LineChart
+from pipeline.core.report_page import Drawing, Drawings, Page, Pictures, Rules, Topic
+from pipeline.core.reporting import History
 
-_PICTURES = 1_900_000  # characters of each of the two galleries: with both the page stays under 5 MB
+_PICTURES = 1_100_000  # characters of each of the three kinds of pictures: with all the page stays under 5 MB
 _PICTURED = 8  # newest runs of each arm that have pictures
 _PANELS = 24  # classes with a chart of their own
 _COLUMNS = 40  # classes with a column in the table
@@ -49,9 +50,9 @@ def main() -> None:
     history = reporting.arrange(
         settings,
         {name: audits.read(RunPaths(name).figures) for name in (paths.BASE, *settings.runs)},
-        {name: verdicts.read(RunPaths(name).gate) for name in settings.runs},
+        {name: judgements.read(RunPaths(name).gate) for name in settings.runs},
     )
-    html = layout.render(_page(history, settings), _arm_colours(history))
+    html = layout.render(_page(history, settings, now=datetime.now(UTC)), _arm_colours(history))
     picture = charts.standalone(_rare_chart(history, settings, alone=True))
     tables = report_files.plots(history)  # all is made before anything is written
     with files.fresh_folder(paths.REPORT_PLOTS) as folder:
@@ -69,33 +70,33 @@ def _arm_colours(history: History) -> list[tuple[str, str]]:
     return [(colours.arm_colour(number), colours.arm_colour_on_dark(number)) for number in numbers]
 
 
-def _page(history: History, settings: Params) -> Page:
-    told = reporting.rare_first(history, reporting.telling(history, history.classes, _COLUMNS))
+def _page(history: History, settings: Params, *, now: datetime) -> Page:
+    verified = manifest.read(paths.VERIFIED_MANIFEST)
     return Page(
         headline=report_words.headline(history),
         subtitle=report_words.subtitle(history),
         cards=tuple(report_words.card(history, arm) for arm in history.arms),
-        arms=report_tables.arm_keys(history, charts.DASHES),
+        whys=report_why.whys(history),
+        arms=report_tables.arm_keys(history, report_charts.DASHES),
         main_charts=_main_charts(history, settings),
         class_charts=_class_charts(history, settings),
-        class_charts_note=report_words.left_out(len(history.rare), _PANELS, "rare classes", "charts"),
-        classes=report_tables.class_keys(history),
-        shares=report_tables.share_panels(history),
-        learned=tuple(pictures.within(_learned(history, settings.report.examples), _PICTURES)),
-        pictures_note=report_words.pictures_note(history, _PICTURED),
-        lost=tuple(pictures.within(_lost(history, settings), _PICTURES)),
-        columns=report_tables.columns(told, history.rare),
-        columns_note=report_words.left_out(len(history.classes), _COLUMNS, "classes", "columns"),
-        table=tuple(report_tables.table_row(run, told) for run in history.runs),
-        lineage=report_tables.lineage_panels(history),
-        chains=report_words.chains(history),
-        depths=report_tables.depth_keys(history),
-        rules=report_words.rules(settings.gate, history.base.audit),
+        topics=(
+            _lost_topic(history, settings, verified),
+            report_data.classes(history),
+            _learned_topic(history, settings, verified),
+            report_detection.topic(history),
+            _duplication_topic(history, verified),
+            report_similarity.diversity(history),
+            report_similarity.drift(history),
+            report_data.lineage(history, now=now),
+            _table_topic(history),
+        ),
+        rules=Rules(rules=report_words.rules(settings.gate, history.base.audit)),
     )
 
 
-def _rare_chart(history: History, settings: Params, *, alone: bool = False) -> Chart:
-    return Chart(
+def _rare_chart(history: History, settings: Params, *, alone: bool = False) -> LineChart:
+    return LineChart(
         lines=reporting.lines(history, reporting.rare_recall),
         floor=reporting.floor(history, reporting.rare_recall, settings.gate.recall_margin),
         floor_name=report_words.floor_name(settings.gate.recall_margin),
@@ -104,86 +105,115 @@ def _rare_chart(history: History, settings: Params, *, alone: bool = False) -> C
     )
 
 
-def _main_charts(history: History, settings: Params) -> tuple[Drawing, ...]:
-    rare = _rare_chart(history, settings)
-    precision = Chart(
+def _main_charts(history: History, settings: Params) -> Drawings:
+    precision = LineChart(
         lines=reporting.lines(history, report_files.map50_95),
         floor=reporting.floor(history, report_files.map50_95, settings.gate.map_margin),
         floor_name=report_words.floor_name(settings.gate.map_margin),
         size=(400, 270),
     )
-    return (
-        _drawing(rare, "rare", "Recall of rare classes", report_words.rare_note(history)),
-        _drawing(precision, "map", "mAP50-95", "with the 95 % bootstrap interval over test images"),
+    interval = f"95 % bootstrap interval over {history.base.audit.test_images:,} test images"
+    drawings = (
+        _drawing(_rare_chart(history, settings), "Recall of rare classes", report_words.rare_note(history)),
+        _drawing(precision, "mAP50-95", interval),
+    )
+    return Drawings(drawings=drawings, small=False)
+
+
+def _class_charts(history: History, settings: Params) -> Drawings:
+    drawings = []
+    for name in reporting.telling(history, history.rare, _PANELS):
+        figure = reporting.recall_of(name)
+        chart = LineChart(
+            lines=reporting.lines(history, figure),
+            floor=reporting.floor(history, figure, settings.gate.recall_margin),
+            size=report_charts.SMALL,
+            named=False,
+        )
+        drawings.append(_drawing(chart, name, report_words.class_note(history, name)))
+    note = report_words.left_out(len(history.rare), _PANELS, "rare classes", "charts")
+    return Drawings(drawings=tuple(drawings), small=True, note=note)
+
+
+def _drawing(chart: LineChart, title: str, note: str) -> Drawing:
+    return Drawing(title=title, note=note, alt=report_words.chart_alt(title, chart.lines), chart=chart)
+
+
+def _table_topic(history: History) -> Topic:
+    left_out = report_words.left_out(len(history.classes), _COLUMNS, "classes", "columns")
+    return Topic(
+        title="Every run",
+        summary=report_words.subtitle(history),
+        lead="Recall of each class with its interval, and the loss against the base run with its interval and p value. "
+        + left_out,
+        blocks=(report_tables.table_of_runs(history, most=_COLUMNS),),
     )
 
 
-def _class_charts(history: History, settings: Params) -> tuple[Drawing, ...]:
-    drawings = []
-    for number, name in enumerate(reporting.telling(history, history.rare, _PANELS)):
-        figure = reporting.recall_of(name)
-        chart = Chart(
-            lines=reporting.lines(history, figure),
-            floor=reporting.floor(history, figure, settings.gate.recall_margin),
-            floor_name="",
-            size=(320, 215),
-            named=False,
-        )
-        drawings.append(_drawing(chart, f"class{number}", name, report_words.class_note(history, name)))
-    return tuple(drawings)
-
-
-def _drawing(chart: Chart, name: str, title: str, note: str) -> Drawing:
-    alt = report_words.chart_alt(title, chart.lines)
-    return Drawing(title=title, note=note, svg=charts.inline(chart, name=name, alt=alt))
-
-
-def _learned(history: History, most: int) -> list[Gallery]:
+def _learned_topic(history: History, settings: Params, verified: Sequence[Row]) -> Topic:
     """Real pages first, then for each arm and generation the first of its synthetic pages."""
-    real = [row for row in manifest.read(paths.VERIFIED_MANIFEST) if row.split == "train"]
-    galleries = [_pages(history.base, real, history.classes, most)]
+    real = [row for row in verified if row.split == "train"]
+    most = settings.report.examples
+    galleries = [report_galleries.pages(history.base, real, history.classes, most)]
     for arm in history.arms:
         for run in arm.runs[-_PICTURED:]:
-            rows = manifest.read(RunPaths(run.name).synthetic_manifest)
-            galleries.append(_pages(run, rows, history.classes, most))
-    return galleries
+            rows = list(_synthetic(run.name).values())
+            galleries.append(report_galleries.pages(run, rows, history.classes, most))
+    return Topic(
+        title="What the detector learned from",
+        summary="real images, then synthetic ones of every generation",
+        lead="The first images of each generation, by image id, with the boxes that were trained on. "
+        + report_words.pictures_note(history, _PICTURED),
+        blocks=(
+            Pictures(
+                style="pages",
+                galleries=tuple(pictures.within(galleries, _PICTURES)),
+                keys=report_tables.class_keys(history),
+            ),
+        ),
+    )
 
 
-def _pages(run: RunRecord, rows: Sequence[Row], classes: Sequence[str], most: int) -> Gallery:
-    pages = []
-    for row in sorted(rows, key=lambda row: row.image_id)[:most]:
-        alt = report_words.page_alt(row, classes)
-        pages.append(pictures.page(images.read(Path(row.path)), labels.read(row.label_path), alt=alt))
-    return report_words.gallery(run, pages, note=report_words.learned_note(run), missing="no synthetic image")
+def _synthetic(run: str) -> Mapping[str, Row]:
+    """The synthetic images of a run by id; none where its table is gone."""
+    try:
+        return {row.image_id: row for row in manifest.read(RunPaths(run).synthetic_manifest)}
+    except UserError:
+        return {}
 
 
-def _lost(history: History, settings: Params) -> list[Gallery]:
+def _lost_topic(history: History, settings: Params, verified: Sequence[Row]) -> Topic:
     """For each run, the newest of each arm first, crops of the test boxes that it lost."""
-    test = {row.image_id: row for row in manifest.read(paths.VERIFIED_MANIFEST) if row.split == "test"}
-    boxes = detections.read(RunPaths(paths.BASE).boxes)
-    return [
-        _lost_by(run, boxes, test, history.classes, most=settings.report.lost_boxes, newest=run is arm.newest)
+    test = report_galleries.LabelledTest(
+        rows={row.image_id: row for row in verified if row.split == "test"},
+        boxes=detections.read(RunPaths(paths.BASE).boxes),
+        classes=history.classes,
+    )
+    galleries = [
+        report_galleries.lost_boxes(
+            run, test, detections.read(RunPaths(run.name).predictions),
+            most=settings.report.lost_boxes, newest=run is arm.newest,
+        )
         for arm in history.arms
         for run in reversed(arm.runs[-_PICTURED:])
-    ]
+    ]  # fmt: skip
+    return report_galleries.lost_topic(
+        pictures.within(galleries, _PICTURES), note=report_words.pictures_note(history, _PICTURED)
+    )
 
 
-def _lost_by(
-    run: RunRecord, boxes: pd.DataFrame, test: Mapping[str, Row], classes: Sequence[str], *, most: int, newest: bool
-) -> Gallery:
-    gone = run.judgement.lost_boxes if run.judgement else {}
-    predictions = detections.read(RunPaths(run.name).predictions)
-    point = {"confidence": run.audit.confidence, "iou": run.audit.iou}
-    crops = []
-    for one in lost.look_up(lost.choose(gone, most), boxes, predictions, **point):
-        if one.image_id not in test:
-            raise UserError(f"image {one.image_id} is not in the test split any more. Run `uv run dvc repro`.")
-        row = test[one.image_id]
-        caption = report_words.lost_caption(one, row.name, classes)
-        pixels = images.read(Path(row.path))
-        crops.append(pictures.crop(pixels, one.corners, one.class_id, alt=", ".join(caption), caption=caption))
-    note = report_words.lost_note(gone, len(crops))
-    return report_words.gallery(run, crops, note=note, missing="no box of a rare class was lost", newest=newest)
+def _duplication_topic(history: History, verified: Sequence[Row]) -> Topic:
+    """Groups and suspicious pairs of each arm's newest run; of objects, or of images where no object is alike."""
+    real = {row.image_id: row for row in verified}
+    groups: list[Gallery] = []
+    pairs: list[Gallery] = []
+    for _, run in history.newest:
+        rows = _synthetic(run.name)
+        groups += report_galleries.groups(run, rows, history.classes)
+        pair = report_galleries.pairs(run, rows, real, history.classes)
+        pairs += [pair] if pair else []
+    kept = pictures.within([*groups, *pairs], _PICTURES)
+    return report_similarity.duplication(history, kept[: len(groups)], kept[len(groups) :])
 
 
 if __name__ == "__main__":

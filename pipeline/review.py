@@ -3,103 +3,148 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pipeline.adapters import voxel
+from pipeline.adapters import voxel, voxel_dataset
+from pipeline.adapters.voxel_dataset import Contents, Evaluation, RunTables
 from pipeline.core import audits, detections, files, manifest, params, paths, stage
+from pipeline.core.audits import Audit
 from pipeline.core.errors import UserError
+from pipeline.core.manifest import Row
 from pipeline.core.params import Params
 from pipeline.core.paths import RunPaths
 
-# FiftyOne's mean over the curves that were written, against the audit's figure: what people see is what was judged.
-_SAME = 1e-4
+# Two matchers that share no code, the audit's and FiftyOne's backend, on the same boxes: what people see is what was
+# judged. They add up in another order, nothing more.
+_SAME = 1e-6
 
 
 def main() -> None:
     """Lay out images, predictions and evaluations as a FiftyOne dataset, for people to look at in the App."""
     settings = params.load()
+    figures = _figures(settings)
+    contents = _contents(figures)
     with files.fresh_folder(paths.REVIEW) as folder:
-        evaluations = _build(settings)
+        evaluations = _update(settings, figures, contents)
         files.write_json(
             folder / paths.REVIEW_SUMMARY.name,
             {
                 "dataset": settings.review.dataset,
-                "fingerprint": _fingerprint(settings),
+                "fingerprint": _digest([contents.mark, *contents.runs.values()]),
                 "runs": {
-                    one.run: {"field": voxel.field_of(one.run), "eval_key": one.eval_key, "map50_95": one.map50_95}
+                    one.run: {
+                        "field": voxel_dataset.field_of(one.run), "eval_key": one.eval_key, "map50_95": one.map50_95,
+                    }
                     for one in evaluations
                 },
             },
-        )
+        )  # fmt: skip
     stage.report(f"review: dataset {settings.review.dataset!r} with {len(evaluations)} evaluations; "
                  "open it with `uv run tailwatch review`")  # fmt: skip
 
 
 def open_app(*, port: int | None, browser: bool, rebuild: bool) -> None:
-    """Open the App on the dataset, which is made anew where it is gone or out of date.
+    """Open the App on the dataset, which is brought up to date where it is gone or differs from the files.
 
     Raises:
-        UserError: nothing is audited yet, or the database does not start.
+        UserError: nothing is audited yet, the port is taken, or the database does not start.
     """
     settings = params.load()
+    chosen = port or settings.review.port
+    voxel.check_port(chosen)  # before the dataset is built, which may take a while
+    figures = _figures(settings)
+    contents = _contents(figures)
+    if rebuild or not voxel_dataset.is_current(settings.review.dataset, contents):
+        stage.report("building the dataset from the files …")
+        _update(settings, figures, contents, anew=rebuild)
+    voxel.launch(settings.review.dataset, port=chosen, browser=browser)
+
+
+def _figures(settings: Params) -> dict[str, Audit]:
+    """Audits of the runs that are audited, the base first.
+
+    Raises:
+        UserError: the base is not.
+    """
     if not RunPaths(paths.BASE).figures.exists():
         raise UserError("nothing is audited yet. Run `uv run dvc repro` first.")
-    if rebuild or voxel.fingerprint(settings.review.dataset) != _fingerprint(settings):
-        stage.report("building the dataset from the files …")
-        _build(settings)
-    voxel.launch(settings.review.dataset, port=port or settings.review.port, browser=browser)
+    runs = [name for name in (paths.BASE, *settings.runs) if RunPaths(name).figures.exists()]
+    return {run: audits.read(RunPaths(run).figures) for run in runs}
 
 
-def _audited(settings: Params) -> list[str]:
-    """The runs that are audited, the base first."""
-    return [name for name in (paths.BASE, *settings.runs) if RunPaths(name).figures.exists()]
-
-
-def _sources(settings: Params) -> list[Path]:
-    """The files that the dataset is built from."""
-    audited = _audited(settings)
-    synthetic = [RunPaths(run).synthetic_manifest for run in audited if run != paths.BASE]
-    tables = [path for run in audited for path in (RunPaths(run).predictions, RunPaths(run).boxes)]
-    return [paths.REAL_CLASSES, paths.VERIFIED_MANIFEST, *synthetic, *tables]
-
-
-def _fingerprint(settings: Params) -> str:
-    digests = [f"{path} {files.sha256_file(path)}" for path in _sources(settings)]
-    return hashlib.sha256("\n".join([str(Path.cwd()), *digests]).encode()).hexdigest()
-
-
-def _build(settings: Params) -> list[voxel.Evaluation]:
-    audited = _audited(settings)
-    rows = manifest.read(paths.VERIFIED_MANIFEST)
-    for run in audited:
-        if run != paths.BASE:
-            rows += manifest.read(RunPaths(run).synthetic_manifest)
-    figures = {run: audits.read(RunPaths(run).figures) for run in audited}
-    tables = [
-        voxel.RunTables(
-            run=run,
-            confidence=figures[run].confidence,
-            predictions=detections.read(RunPaths(run).predictions),
-            boxes=detections.read(RunPaths(run).boxes),
-        )
-        for run in audited
-    ]
-    evaluations = voxel.build(
-        settings.review.dataset,
-        rows,
-        manifest.read_classes(paths.REAL_CLASSES),
-        [one.name for one in figures[paths.BASE].rare],
-        tables,
-        mark=_fingerprint(settings),
+def _contents(figures: dict[str, Audit]) -> Contents:
+    """What the dataset is to show."""
+    rare = [one.name for one in figures[paths.BASE].rare]
+    shared = [str(Path.cwd()), *rare, *_file_digests([paths.REAL_CLASSES, paths.VERIFIED_MANIFEST])]
+    classes = manifest.read_classes(paths.REAL_CLASSES)
+    return Contents(
+        classes=classes,
+        rare=rare,
+        mark=_digest(shared),
+        real=lambda: manifest.read(paths.VERIFIED_MANIFEST),
+        runs={run: _run_digest(audit) for run, audit in figures.items()},
+        tables=lambda run: _tables(figures[run], classes=len(classes)),
     )
+
+
+def _tables(audit: Audit, *, classes: int) -> RunTables:
+    here = RunPaths(audit.run)
+    return RunTables(
+        run=audit.run,
+        confidence=audit.confidence,
+        iou=audit.iou,
+        rows=_synthetic(audit.run),
+        predictions=detections.read(here.predictions, classes=classes),
+        boxes=detections.read(here.boxes, classes=classes),
+    )
+
+
+def _synthetic(run: str) -> Sequence[Row]:
+    return manifest.read(RunPaths(run).synthetic_manifest) if run != paths.BASE else []
+
+
+def _run_digest(audit: Audit) -> str:
+    """A digest of what a run made, and of the settings that its evaluation and views take from its audit."""
+    here = RunPaths(audit.run)
+    synthetic = [here.synthetic_manifest] if audit.run != paths.BASE else []
+    return _digest(
+        [repr(audit.confidence), repr(audit.iou), *_file_digests([*synthetic, here.predictions, here.boxes])]
+    )
+
+
+def _file_digests(sources: Iterable[Path]) -> list[str]:
+    return [f"{path} {files.sha256_file(path)}" for path in sources]
+
+
+def _digest(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _update(settings: Params, figures: dict[str, Audit], contents: Contents, *, anew: bool = False) -> list[Evaluation]:
+    evaluations = voxel_dataset.update(settings.review.dataset, contents, anew=anew)
     for one in evaluations:
-        ours = figures[one.run].map50_95.value
-        if ours is not None and abs(ours - one.map50_95) > _SAME:
-            raise UserError(
-                f"mAP50-95 of {one.run} is {ours:.6f} in the audit and {one.map50_95:.6f} in FiftyOne. One of them is "
-                "wrong: report this with data/audit and the versions that `uv run tailwatch doctor` prints."
-            )
+        _check_same(one, figures[one.run].map50_95.value)
     return evaluations
+
+
+def _check_same(evaluation: Evaluation, ours: float | None) -> None:
+    """Hold mAP of the audit against that of FiftyOne.
+
+    Raises:
+        UserError: they differ.
+    """
+    theirs = evaluation.map50_95
+    same = ours == theirs if ours is None or theirs is None else abs(ours - theirs) <= _SAME
+    if not same:
+        raise UserError(
+            f"mAP50-95 of {evaluation.run} is {_shown(ours)} in the audit and {_shown(theirs)} in FiftyOne. One of "
+            "them is wrong: report this with data/audit and the versions that `uv run tailwatch doctor` prints."
+        )
+
+
+def _shown(value: float | None) -> str:
+    return "absent" if value is None else f"{value:.6f}"
 
 
 if __name__ == "__main__":

@@ -30,19 +30,25 @@ def main(run: str) -> None:
         locks.held(paths.TRAIN_LOCK, f"training of {run}", wait=stage.report),
         files.fresh_folder(here.train) as folder,
     ):
-        stage.report(f"train {run}: {len(rows)} images, {settings.train.steps} steps of {settings.train.batch}")
-        yolo.train(
-            [Path(row.path) for row in rows],
-            names,
-            settings.train,
-            seed=rng.seed_for(settings.seed, "train", str(number)),
-            out=folder,
-        )
+        for training in range(settings.train.seeds):
+            again = f" (training {training + 1} of {settings.train.seeds})" if settings.train.seeds > 1 else ""
+            what = f"{len(rows)} images, {settings.train.steps} steps of {settings.train.batch}"
+            stage.report(f"train {run}: {what}{again}")
+            yolo.train(
+                [Path(row.path) for row in rows],
+                names,
+                settings.train,
+                seed=rng.training_seed(settings.seed, number, training),
+                out=folder,
+                weights=here.weights_of(training).name,
+                curve=here.curve_of(training).name,
+            )
         files.write_json(
             folder / "summary.json",
             {
                 "images": len(rows),
                 "steps": settings.train.steps,
+                "seeds": settings.train.seeds,
                 "boxes": dict(zip(names, counts, strict=True)),
                 "absent": absent,
             },

@@ -27,7 +27,7 @@ def main() -> None:
     """Hold the real images against the ledger, divide them, and freeze the test split."""
     settings = params.load()
     found = manifest.read(paths.REAL_MANIFEST)
-    verified = _verified(found)
+    verified, times = _verified(found)
     accepted = {row.image_id for row in verified}
     quarantined = [
         Decision(image_id=row.image_id, name=row.name, outcome="quarantined", reason="not accepted with these labels")
@@ -47,6 +47,7 @@ def main() -> None:
     decisions += [Decision(image_id=row.image_id, name=row.name, outcome=row.split, reason="") for row in kept]
     with files.fresh_folder(paths.VERIFIED) as folder:
         manifest.write(folder / paths.VERIFIED_MANIFEST.name, kept)
+        manifest.write_times(folder / paths.VERIFIED_TIMES.name, {row.image_id: times[row.image_id] for row in kept})
         ordered = sorted(decisions, key=lambda one: (one.outcome, one.name))
         frame = pd.DataFrame(ordered, columns=list(Decision.__dataclass_fields__))
         files.write_text(folder / paths.VERIFIED_DECISIONS.name, frame.to_csv(index=False, lineterminator="\n"))
@@ -58,8 +59,8 @@ def main() -> None:
     stage.report("verify: " + ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items())))
 
 
-def _verified(found: Sequence[Row]) -> list[Row]:
-    """The images whose present labels a person accepted.
+def _verified(found: Sequence[Row]) -> tuple[list[Row], dict[str, str]]:
+    """The images whose present labels a person accepted, and when, by image id.
 
     Raises:
         UserError: there is none.
@@ -74,7 +75,7 @@ def _verified(found: Sequence[Row]) -> list[Row]:
             "If a person checked their labels, accept them as an import: "
             '`uv run tailwatch accept --reviewer NAME --reason "where they come from and who checked them"`.'
         )
-    return verified
+    return verified, {image_id: time for (image_id, _), time in accepted.items()}
 
 
 def _divided(

@@ -12,24 +12,27 @@ from pipeline.core import (
     detections,
     files,
     images,
+    judgements,
     labels,
     manifest,
     params,
     paths,
     reporting,
     statistics,
-    verdicts,
 )
-from pipeline.core.audits import Audit, ClassFigures, DuplicateFigures, Figure
+from pipeline.core.audits import Audit
+from pipeline.core.figures import ClassFigures, Duplication, Figure, Forecast, NearGroup, NearPair
+from pipeline.core.judgements import Finding, Judgement, Test, Trend, Verdict
+from pipeline.core.judgements import Warning as EarlyWarning
 from pipeline.core.manifest import Row
 from pipeline.core.params import Params
 from pipeline.core.paths import RunPaths
 from pipeline.core.reporting import History
-from pipeline.core.verdicts import Judgement, Test, Verdict
 from tests import builders
 from tests.imports import ROOT
 
 SUPPORT = 40
+QUANTITIES = ("class shares", "box size", "sharpness", "contrast")
 
 
 def class_figures(name: str, found: int | None, *, rare: bool = True, boxes: int = 10) -> ClassFigures:
@@ -38,36 +41,89 @@ def class_figures(name: str, found: int | None, *, rare: bool = True, boxes: int
     interval = statistics.clopper_pearson(found or 0, support)
     recall = Figure(value=None, reason="no test box")
     if interval is not None and found is not None:
-        recall = Figure(value=found / support, low=interval.low, high=interval.high)
-    return ClassFigures(name=name, rare=rare, support=support, found=found or 0, recall=recall, precision=None,
-                        ap50_95=None, ap50=None, training_boxes=boxes)  # fmt: skip
+        recall = Figure(value=found / support, low=interval.low, high=interval.high, samples=support)
+    return builders.class_figures(
+        name, rare=rare, support=support, found=found or 0, recall=recall, training_boxes=boxes
+    )
 
 
 def audit(run: str = "base", arm: str = "", generation: int = 0, **changes: object) -> Audit:
-    """An audit with a common and a rare class."""
+    """An audit with a common and a rare class; of generations after the base, with all that is said of their images."""
+    classes = changes.get("classes", (class_figures("cat", 39, rare=False, boxes=90), class_figures("lynx", 36)))
+    names = [one.name for one in classes]  # type: ignore[attr-defined]
     plain: dict[str, object] = {
         "test_images": 20,
-        "confidence": 0.3,
-        "iou": 0.5,
-        "map50_95": Figure(value=0.7, low=0.65, high=0.75),
-        "map50": Figure(value=0.9, low=0.85, high=0.95),
-        "classes": (class_figures("cat", 39, rare=False, boxes=90), class_figures("lynx", 36)),
+        "classes": classes,
+        "detection": builders.detection_figures(names),
         "real_images": 0 if generation else 5,
         "synthetic_images": 5 if generation else 0,
         "lineage": {str(generation): 5},
+        "freshness": builders.freshness(depths={name: {str(generation): 9} for name in names}),
+        "forecasts": tuple(forecast(name, generation) for name in names) if generation else (),
+        "duplication": (),
+        "diversity": (),
+        "drift": (),
         "inputs": {},
-        "duplicates": DuplicateFigures(images=5, exact=0, near=1, near_real=0, threshold=2) if generation else None,
     }
-    return Audit(run=run, arm=arm, generation=generation, **(plain | changes))  # type: ignore[arg-type]
+    if generation:
+        plain |= {
+            "duplication": duplications(run),
+            "diversity": tuple(builders.diversity(name) for name in ("all", *names)),
+            "drift": tuple(
+                builders.drift(name, synthetic=10.0 - generation, p_value=0.001, effect=-0.3) for name in QUANTITIES
+            ),
+        }
+    return builders.audit(run, arm=arm, generation=generation, **(plain | changes))
+
+
+def duplications(run: str) -> tuple[Duplication, Duplication]:
+    """Two objects of a run's only image that are alike, one of them like a real one; and an item that is gone."""
+    item, real = builders.sha(f"<i>{run}</i>"), builders.sha("r0")
+    objects = builders.duplication(
+        "object",
+        near=30,
+        near_share=builders.figure(0.3),
+        examples=(NearGroup(items=(f"{item}/0", f"{builders.sha('gone')}/0"), similarity=0.991),),
+        suspicious=(NearPair(synthetic=f"{item}/0", real=f"{real}/0", split="train", similarity=0.985),),
+    )
+    return builders.duplication("image"), objects
+
+
+def forecast(name: str, generation: int) -> Forecast:
+    """The class ``cat`` stays; any other halves each generation."""
+    if name.startswith("cat"):
+        return builders.forecast(name)
+    return builders.forecast(
+        name,
+        boxes=tuple(80 // 2**number for number in range(generation + 1)),
+        shares=tuple(0.1 / 2**number for number in range(generation + 1)),
+        half_life=Figure(value=1.0, low=0.8, high=1.4, samples=generation + 1),
+        generation=Figure(value=generation + 1.0, low=float(generation), high=generation + 3.0, samples=1000),
+        warning=True,
+    )
 
 
 def comparison(figure: str = "recall of lynx", **changes: object) -> Test:
     """A loss of 0.6 in the recall of the rare class."""
     plain: dict[str, object] = {
-        "base": 0.9, "run": 0.3, "loss": 0.6, "low": 0.4, "high": 0.75, "p_value": 1e-6, "margin": 0.1, "lost": 24,
-        "gained": 0, "samples": SUPPORT, "outcome": "loss", "settle": None,
+        "baseline": "base", "method": "exact McNemar", "base": 0.9, "run": 0.3, "loss": 0.6, "low": 0.4, "high": 0.75,
+        "p_value": 1e-6, "level": 0.02, "confirmed": True, "margin": 0.1, "lost": 24, "gained": 0, "samples": SUPPORT,
+        "outcome": "loss", "settle": None,
     }  # fmt: skip
     return Test(figure=figure, **(plain | changes))  # type: ignore[arg-type]
+
+
+def diagnosis(*supported: str) -> tuple[Finding, ...]:
+    """The four findings, of which these are supported."""
+    return tuple(
+        Finding(
+            name=name,
+            supported=name in supported,
+            evidence=(f"a figure that speaks {'for' if name in supported else 'against'} {name}",),
+            advice=f"what to do about {name}.",
+        )
+        for name in ("collapse", "overfitting", "forgetting", "mode collapse")
+    )
 
 
 def judgement(
@@ -81,6 +137,13 @@ def judgement(
     plain: dict[str, object] = {
         "reason": f"the reason of {run}.",
         "tests": (comparison("mAP50-95", lost=None, gained=None, outcome="no loss", loss=0.0, run=0.9), comparison()),
+        "trends": (Trend(figure="mAP50-95", values=(0.7, 0.6), slope=-0.1, p_value=0.5, level=0.001, falling=False),),
+        "schedule": "confirm",
+        "horizon": 30,
+        "seeds": (1, 2),
+        "notes": ("the variance between trainings is not in the intervals",),
+        "warnings": (EarlyWarning(name="vanishing-class", text="a class is about to vanish"),),
+        "diagnosis": diagnosis("collapse") if verdict is Verdict.COLLAPSING else diagnosis(),
         "lost_boxes": {},
     }
     return Judgement(run=run, arm=arm, generation=generation, verdict=verdict, **(plain | changes))  # type: ignore[arg-type]
@@ -164,7 +227,7 @@ def project(folder: Path, common: str = "cat", rare: str = "lynx", *, tame: str 
         detections.write(here.predictions, seen[list(detections.PREDICTION_COLUMNS)])
         if name == paths.BASE:
             continue
-        verdicts.write(here.gate, judged[name])
+        judgements.write(here.gate, judged[name])
         made = {"run": name, "path": f"{here.synthetic}/images/{name}.png", "generation": one.generation}
         manifest.write(here.synthetic_manifest, [_image(builders.synthetic_row(f"<i>{name}</i>", **made), 7)])
 

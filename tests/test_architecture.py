@@ -13,7 +13,7 @@ import pytest
 from tests.imports import ROOT, imported, modules
 
 MODULES = modules()
-COMMAND_LINE = {"pipeline.cli", "pipeline.checking", "pipeline.accepting"}
+COMMAND_LINE = {"pipeline.cli", "pipeline.checking", "pipeline.accepting", "pipeline.planning"}
 HEAVY = {
     "torch": {"pipeline/adapters/yolo.py", "pipeline/adapters/yolo_trainer.py"},
     "ultralytics": {"pipeline/adapters/yolo.py", "pipeline/adapters/yolo_trainer.py"},

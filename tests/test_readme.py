@@ -52,6 +52,9 @@ def test_every_command_exists(command: str) -> None:
         names = [word for word in words[3:] if not word.startswith("-")]
         asked = ["dvc", *names[: 2 if names[0] in {"metrics", "plots"} else 1], "--help"]
         subprocess.run(asked, cwd=ROOT, check=True, capture_output=True, env=Project.environment())
+    elif words[2] == "python":
+        where = ROOT.joinpath(*words[4].split(".")) if words[3] == "-m" else ROOT / words[3]
+        assert where.with_suffix(".py").is_file() or (where / "__main__.py").is_file(), command
     else:
         assert words[2] in {"pytest", "--with"}, command
 

@@ -14,11 +14,11 @@ import pytest
 
 from pipeline import report
 from pipeline.adapters import charts
-from pipeline.adapters.charts import Chart
-from pipeline.core import paths, reporting
-from pipeline.core.audits import Figure
+from pipeline.core import judgements, manifest, paths, reporting
 from pipeline.core.errors import UserError
+from pipeline.core.figures import Figure, ReliabilityBin
 from pipeline.core.paths import RunPaths
+from pipeline.core.report_charts import Decline, DeclineChart, LineChart, ReliabilityChart
 from tests import report_builders as build
 
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>$a_b$"
@@ -54,32 +54,53 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small project with its report, written once for all tests that only read it."""
+    with pytest.MonkeyPatch.context() as patch:
+        made = tmp_path_factory.mktemp("written")
+        patch.chdir(made)
+        build.project(made)
+        report.main()
+    return made
+
+
+@pytest.fixture(scope="module")
+def written_hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of a project whose classes and arms have names of markup."""
+    with pytest.MonkeyPatch.context() as patch:
+        made = tmp_path_factory.mktemp("hostile")
+        patch.chdir(made)
+        build.project(made, "cat " + HOSTILE, "lynx " + HOSTILE, tame="tame " + HOSTILE, wild="wild " + HOSTILE)
+        report.main()
+    return made
+
+
 @pytest.fixture
-def page(folder: Path) -> str:
-    """The page of a small project."""
-    build.project(folder)
-    report.main()
+def page(folder: Path, written: Path) -> str:
+    """The page of a small project, of which the working directory is a copy."""
+    shutil.copytree(written, folder, dirs_exist_ok=True)
     return paths.REPORT_PAGE.read_text()
 
 
 @pytest.fixture
-def hostile_page(folder: Path) -> str:
+def hostile_page(folder: Path, written_hostile: Path) -> str:
     """The page of a project whose classes and arms have names of markup."""
-    build.project(folder, "cat " + HOSTILE, "lynx " + HOSTILE, tame="tame " + HOSTILE, wild="wild " + HOSTILE)
-    report.main()
+    shutil.copytree(written_hostile, folder, dirs_exist_ok=True)
     return paths.REPORT_PAGE.read_text()
 
 
 def test_stage_writes_all_its_files(page: str) -> None:
     """The page, the summary, the metrics, the plots and the picture are there, and nothing is left aside."""
     assert sorted(str(path.relative_to(paths.REPORTS)) for path in paths.REPORTS.rglob("*") if path.is_file()) == [
-        "index.html", "metrics.json", "plots/class_shares.csv", "plots/map.csv", "plots/mean_rare_recall.csv",
-        "plots/rare_recall.csv", "rare-recall.svg", "summary.md",
+        "index.html", "metrics.json", "plots/class_shares.csv", "plots/lost_tails.csv", "plots/map.csv",
+        "plots/mean_rare_recall.csv", "plots/near_duplicates.csv", "plots/rare_recall.csv", "rare-recall.svg",
+        "summary.md",
     ]  # fmt: skip
 
 
 def test_equal_input_gives_equal_files(page: str) -> None:
-    """A second report of the same runs is the same, byte for byte."""
+    """A second report of the same runs on the same day is the same, byte for byte."""
     before = {path: path.read_bytes() for path in paths.REPORTS.rglob("*") if path.is_file()}
     report.main()
     assert {path: path.read_bytes() for path in paths.REPORTS.rglob("*") if path.is_file()} == before
@@ -118,10 +139,55 @@ def test_page_shows_pages_and_lost_boxes(page: str) -> None:
     alts = [image["alt"] or "" for image in Reader(page).of("img")]
     assert len([alt for alt in alts if alt.startswith("real image")]) == 2
     assert len([alt for alt in alts if alt.startswith("synthetic image")]) == 3
+    assert len([alt for alt in alts if alt.startswith("group 1 of ")]) == 2
+    assert len([alt for alt in alts if alt.startswith("synthetic cat beside its nearest real one")]) == 2
     assert sorted(alt for alt in alts if alt.startswith("lynx")) == [
         "lynx, sees cat (0.80), t0",
         "lynx, sees nothing, t1",
     ]
+
+
+def test_page_tells_why_before_the_details(page: str) -> None:
+    """After the verdicts come diagnosis and early warnings, then the curves, then all that is to be unfolded."""
+    text = " ".join(Reader(page).text.split())
+    end = 0
+    for words in (
+        "Collapsing", "The evidence supports collapse", "what to do about collapse.", "a class is about to vanish",
+        "Generation by generation", "What it no longer finds", "How the detector errs", "Copies and repetitions",
+        "Variety and fidelity", "Drift of the synthetic images", "Lineage and freshness", "How to read this",
+    ):  # fmt: skip
+        assert words in text[end:]
+        end = text.index(words, end)
+
+
+def test_page_is_no_wall(page: str) -> None:
+    """All topics are to be unfolded, but for the lost boxes and for classes that are foreseen to vanish."""
+    topics = [one for one in Reader(page).of("details") if one.get("class") == "topic"]
+    assert ["open" in one for one in topics] == [True, True, False, False, False, False, False, False, False]
+
+
+def test_missing_pictures_do_not_break_the_page(page: str) -> None:
+    """Runs of long ago have given up their images, labels or table; the report says so where pictures would be."""
+    shutil.rmtree(RunPaths("wild-2").synthetic / "images")
+    shutil.rmtree(RunPaths("tame-1").synthetic / "labels")
+    RunPaths("wild-1").synthetic_manifest.unlink()
+    lost = next(row for row in manifest.read(paths.VERIFIED_MANIFEST) if row.split == "test")
+    Path(lost.path).unlink()
+    report.main()
+    text = " ".join(Reader(paths.REPORT_PAGE.read_text()).text.split())
+    assert len(re.findall("no picture could be made", text)) == 6  # pages, groups and pairs of two runs
+    assert re.search("5 synthetic images .{1,3}no synthetic image on the disk", text)
+    assert "lost 2 lynx; 1 picture left out, the files are not there" in text
+
+
+def test_backticks_are_code(page: str) -> None:
+    """What the gate writes between backticks is shown as code; a lone backtick is a character."""
+    code = build.judgement("wild-2", "wild", 2, notes=("set `train.seeds` to <2>", "a ` alone"))
+    judgements.write(RunPaths("wild-2").gate, code)
+    report.main()
+    html = paths.REPORT_PAGE.read_text()
+    assert "set <code>train.seeds</code> to &lt;2&gt;" in html
+    assert "a ` alone" in html
 
 
 def test_page_is_accessible(page: str) -> None:
@@ -168,14 +234,13 @@ def test_metrics_are_finite(page: str) -> None:
         return [float(value)] if isinstance(value, int | float) else []
 
     found = numbers(json.loads(paths.REPORT_METRICS.read_text()))
-    assert len(found) == 4 * 5
+    of_all, of_runs, of_synthetic = 5 + 3, 1, 4
+    assert len(found) == 4 * of_all + 3 * (of_runs + of_synthetic)
     assert all(math.isfinite(number) for number in found)
 
 
-def test_missing_verdict_is_a_users_error(folder: Path) -> None:
+def test_missing_verdict_is_a_users_error(page: str) -> None:
     """A run without its verdict is named, and the old report stays."""
-    build.project(folder)
-    report.main()
     RunPaths("wild-2").gate.unlink()
     with pytest.raises(UserError, match=r"gate/wild-2\.json is missing"):
         report.main()
@@ -184,7 +249,7 @@ def test_missing_verdict_is_a_users_error(folder: Path) -> None:
 
 def test_chart_alone_is_an_svg_file() -> None:
     """The picture for the README is well-formed, has no date and names its arms."""
-    chart = Chart(
+    chart = LineChart(
         lines=reporting.lines(build.history(wild="wild & <co> $x_1$"), reporting.rare_recall),
         floor=0.8,
         floor_name="base less 0.1",
@@ -196,6 +261,38 @@ def test_chart_alone_is_an_svg_file() -> None:
     assert "wild & <co> $x_1$" in "".join(root.itertext())
     assert "metadata" not in text
     assert charts.standalone(chart) == text
+
+
+def texts(svg: str) -> list[str]:
+    """The texts of a chart."""
+    return [text.strip() for text in re.findall(r"<text[^>]*>([^<]*)</text>", svg)]
+
+
+def test_chart_of_a_vanishing_class() -> None:
+    """A class that is gone has 0 boxes on a logarithmic axis; the need is named, and the chart ends soon enough."""
+    absent = Figure(value=None, reason="steady")
+    far = Figure(value=90.0, low=60.0, samples=1000)
+    chart = DeclineChart(
+        declines=(
+            Decline(number=0, boxes=(500, 40, 0), half_life=Figure(value=0.5, low=0.4, high=0.7), crossing=far),
+            Decline(number=1, boxes=(500, 510), half_life=absent, crossing=absent),
+        ),
+        need=20,
+    )
+    svg = charts.inline(chart, name="a", alt="vanishing")
+    assert {"0", "1,000", "need 20", "14"} <= set(texts(svg))
+    assert "90" not in texts(svg)
+    assert "var(--arm-0" in svg
+    assert "var(--arm-1" in svg
+
+
+def test_reliability_diagram_leaves_absent_bins_out() -> None:
+    """A bin without detections has no point, and a perfect one lies on the diagonal's ends."""
+    known = ReliabilityBin(low=0.5, high=1.0, predicted=0.9, observed=Figure(value=0.9, low=0.8, high=0.95))
+    empty = ReliabilityBin(low=0.0, high=0.5, predicted=0.2, observed=Figure(value=None, reason="no detection"))
+    both = charts.inline(ReliabilityChart(base=(), bins=(empty, known), number=0), name="a", alt="x")
+    assert both == charts.inline(ReliabilityChart(base=(), bins=(known,), number=0), name="a", alt="x")
+    assert {"confidence", "precision"} <= set(texts(both))
 
 
 def test_line_is_broken_where_a_figure_is_absent() -> None:
@@ -230,8 +327,9 @@ def test_browser_shows_the_page(folder: Path, width: int, scheme: str, names: st
         tab.on("pageerror", lambda error: problems.append(str(error)))
         tab.on("request", lambda request: problems.append(request.url) if request.url.startswith("http") else None)
         tab.goto(paths.REPORT_PAGE.absolute().as_uri())
-        for details in tab.locator("summary").all():
-            details.click()
+        folded = tab.locator("details:not([open]) > summary")
+        while folded.count():  # those within others come later, when those are open
+            folded.first.click()
         wide, room = tab.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
         headings = tab.locator("h2.verdict").all()
         verdicts = [heading.inner_text().split()[-1] for heading in headings if heading.is_visible()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,11 @@ def _ultralytics() -> Any:
     os.environ["ULTRALYTICS_SAFE_LOAD"] = "1"
     # Torch's threads wait for one another in a busy loop, which makes training crawl beside another busy process.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if not hasattr(sys, "get_int_max_str_digits"):
+        # Python 3.11 of Ubuntu 22.04 is the first release candidate: it has no limit on the digits of a number, which
+        # is what 0 says, nor the functions that torch's compiler looks for.
+        sys.get_int_max_str_digits = lambda: 0
+        sys.set_int_max_str_digits = lambda maxdigits: None  # noqa: ARG005
     paths.ULTRALYTICS.mkdir(parents=True, exist_ok=True)
     import ultralytics
 
@@ -85,7 +91,16 @@ def _loading(weights: Path) -> Iterator[None]:
         ) from error
 
 
-def train(listed: Sequence[Path], classes: Sequence[str], params: Train, *, seed: int, out: Path) -> None:
+def train(
+    listed: Sequence[Path],
+    classes: Sequence[str],
+    params: Train,
+    *,
+    seed: int,
+    out: Path,
+    weights: str = "weights.pt",
+    curve: str = "curve.csv",
+) -> None:
     """Train a detector for ``params.steps`` steps and write its last weights.
 
     Args:
@@ -93,7 +108,9 @@ def train(listed: Sequence[Path], classes: Sequence[str], params: Train, *, seed
         classes: class names by id.
         params: how to train.
         seed: of weights, order and augmentation.
-        out: folder for ``weights.pt`` and ``curve.csv``.
+        out: folder for the weights and the curve.
+        weights: name of the file of the weights.
+        curve: name of the file of the training losses.
 
     Raises:
         UserError: the model file is missing or cannot be loaded.
@@ -115,8 +132,8 @@ def train(listed: Sequence[Path], classes: Sequence[str], params: Train, *, seed
         os.environ[yolo_trainer.STEPS_VARIABLE] = str(params.steps)
         trainer = yolo_trainer.FixedStepsTrainer(overrides=settings)
         trainer.train()
-        files.write_bytes(out / "weights.pt", trainer.last.read_bytes())
-        shutil.copyfile(trainer.csv, out / "curve.csv")
+        files.write_bytes(out / weights, trainer.last.read_bytes())
+        shutil.copyfile(trainer.csv, out / curve)
 
 
 @contextlib.contextmanager
@@ -199,13 +216,15 @@ def predict(
         model = ultralytics.YOLO(str(weights), task="detect")
     import torch
 
+    from pipeline.adapters import yolo_trainer
+
     found: list[Predicted] = []
     for start in range(0, len(listed), _PREDICT_BATCH):
         chunk = [images.read(path) for path in listed[start : start + _PREDICT_BATCH]]
         if start == 0 and _device(device) == "cpu":
             # The first call sets ultralytics' own number of threads; see FixedStepsTrainer.
             model.predict(chunk[:1], imgsz=image_size, device="cpu", verbose=False, save=False)
-            torch.set_num_threads(os.cpu_count() or 1)
+            torch.set_num_threads(yolo_trainer.cores())
         results = model.predict(
             chunk, imgsz=image_size, conf=confidence, iou=NMS_IOU, max_det=MAX_BOXES, agnostic_nms=False, rect=False,
             device=_device(device), verbose=False, save=False, batch=_PREDICT_BATCH,

@@ -18,6 +18,11 @@ from ultralytics.models.yolo.detect import DetectionTrainer
 STEPS_VARIABLE = "TAILWATCH_STEPS"  # reaches the workers of a multi-GPU training, which ultralytics' settings cannot
 
 
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class PassSampler(torch.utils.data.Sampler[int]):
     """Draws a fixed number of images a round, from one shuffled pass over the data after another.
 
@@ -98,9 +103,7 @@ class FixedStepsTrainer(DetectionTrainer):  # type: ignore[misc]  # ultralytics 
     def _setup_train(self) -> None:
         super()._setup_train()
         if self.device.type == "cpu":  # ultralytics leaves one core out, half the speed of a machine with two
-            torch.set_num_threads(
-                len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-            )
+            torch.set_num_threads(cores())
         self._steps_done = 0
         self._started = time.monotonic()
 

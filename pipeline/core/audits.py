@@ -23,6 +23,17 @@ VERSION = 2  # of the JSON; raised with every change that an older reader would 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ancestor:
+    """One run of a line: what trends are seen in, and the best run so far is chosen by (`val_map50_95`, never test)."""
+
+    run: str
+    generation: int
+    val_map50_95: float | None
+    map50_95: float | None
+    recalls: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
     """One run on the frozen test split.
 
@@ -38,6 +49,7 @@ class Audit:
         iou: at which a box counts as found.
         map50_95: mean over the classes with test boxes; bootstrap interval over images.
         map50: as above, at IoU 0.50.
+        seed_map50_95: mAP50-95 of each training of the run.
         classes: in the order of their ids.
         detection: how the detector errs.
         fit: on training images beside unseen ones.
@@ -49,6 +61,9 @@ class Audit:
         diversity: of all objects, then of each class; empty for the base.
         drift: synthetic images beside real ones; empty for the base.
         forecasts: of each class, made before the training.
+        line: the base, the runs that this one descends from, and this one; oldest first.
+        best: the run before this one with the highest mAP50-95 on val; ``base`` for the base itself. Where it is
+            another than the base, its tables are kept beside this audit, in ``best/``.
         inputs: SHA-256 of the manifests that the figures come from, by stage. They name every image and label, so a
             stage that depends on this audit depends on them.
     """
@@ -64,6 +79,7 @@ class Audit:
     iou: float
     map50_95: Figure
     map50: Figure
+    seed_map50_95: tuple[float | None, ...]
     classes: tuple[ClassFigures, ...]
     detection: DetectionFigures
     fit: Fit
@@ -75,6 +91,8 @@ class Audit:
     diversity: tuple[Diversity, ...]
     drift: tuple[Drift, ...]
     forecasts: tuple[Forecast, ...]
+    line: tuple[Ancestor, ...]
+    best: str
     inputs: Mapping[str, str]
 
     @property

@@ -13,10 +13,13 @@ import imagehash
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from pipeline.core import images
 
 Hashes = npt.NDArray[np.uint64]
+Positions = npt.NDArray[np.int64]
 _ROWS_A_BLOCK = 1024  # bounds the memory of the distance matrix
 
 
@@ -61,18 +64,22 @@ def near_pairs(first: Hashes, second: Hashes, *, within: int) -> list[Pair]:
 
 def groups(count: int, pairs: Sequence[Pair]) -> list[list[int]]:
     """Connected groups of positions 0 to count - 1, each sorted, in the order of their first member, with singles."""
-    parent = list(range(count))
+    ends = np.array([(pair.first, pair.second) for pair in pairs], dtype=np.int64).reshape(-1, 2)
+    return [members.tolist() for members in connected(count, ends[:, 0], ends[:, 1])]
 
-    def root(item: int) -> int:
-        while parent[item] != item:
-            parent[item] = parent[parent[item]]
-            item = parent[item]
-        return item
 
-    for pair in pairs:
-        low, high = sorted((root(pair.first), root(pair.second)))
-        parent[high] = low
-    members: dict[int, list[int]] = {}
-    for item in range(count):
-        members.setdefault(root(item), []).append(item)
-    return list(members.values())
+def connected(count: int, first: Positions, second: Positions) -> list[Positions]:
+    """Connected groups of positions 0 to count - 1, each sorted, in the order of their first member, with singles.
+
+    Args:
+        count: number of positions.
+        first: one end of each link, shape (links,).
+        second: the other end.
+    """
+    if count == 0:
+        return []
+    links = coo_array((np.ones(len(first), dtype=np.int8), (first, second)), shape=(count, count))
+    number, member_of = connected_components(links, directed=False)
+    order = np.argsort(member_of, kind="stable")
+    members = np.split(order, np.cumsum(np.bincount(member_of, minlength=number))[:-1])
+    return sorted(members, key=lambda group: int(group[0]))

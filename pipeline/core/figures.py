@@ -72,8 +72,8 @@ class ReliabilityBin:
 class Confusion:
     """What test boxes were taken for, at the operating point.
 
-    `counts[i][j]`: boxes of class i whose best overlapping detection is of class j; the last column counts boxes that no
-    detection overlaps, the last row detections that overlap no box.
+    `counts[i][j]`: boxes of class i that a detection of class j took, the surest first; the last column counts boxes
+    that none took, the last row detections that took none: on the background, or on a box that a surer one has.
     """
 
     classes: tuple[str, ...]
@@ -126,13 +126,13 @@ class Duplication:
         items: synthetic ones.
         exact: items that repeat the pixels of an earlier one (SHA-256).
         reencoded: items within `hash_distance` bits of an earlier one's perceptual hash.
-        near: items near an earlier one in the embedding: all of each group but its first.
+        near: items near an earlier one in the embedding: all of each group but its first; without a threshold none is.
         groups: number of groups of two or more near items.
         largest: items of the largest group.
         near_share: near / items.
         expected: the same share among as many real training items: what the threshold finds where nothing is wrong.
         threshold: cosine similarity from which on two items are near; None: too few real items to calibrate it.
-        quantile: of the real items' own nearest-neighbour distances, which gave the threshold.
+        quantile: share of real validation items as near to a training item, which gave the threshold.
         copies: synthetic items near a real one, by the split of the real one (train, val, test).
         copy_share: share of synthetic items near a real training item.
         examples: the largest groups, at most a dozen.

@@ -144,26 +144,34 @@ def _as_text(given: str) -> str:
     return given.encode(errors="backslashreplace").decode()
 
 
-def accepted(entries: Iterable[Entry], items: Sequence[tuple[str, str]], imports: Path) -> set[tuple[str, str]]:
-    """Those of the items (image id, label digest) whose newest decision accepts just these labels.
+def accepted(entries: Iterable[Entry], items: Sequence[tuple[str, str]], imports: Path) -> dict[tuple[str, str], str]:
+    """Those of the items (image id, label digest) whose newest decision accepts just these labels, and when it did.
 
     Args:
         entries: the ledger, oldest first.
         items: the images as they are now.
         imports: folder of the lists of accepted imports, named by their digest.
 
+    Returns:
+        The time of the decision, ISO 8601 in UTC, by item.
+
     Raises:
         UserError: the list of an accepted import is missing or was edited.
     """
-    standing: dict[str, str] = {}  # image id -> label digest that is accepted now
+    standing: dict[str, tuple[str, str]] = {}  # image id -> label digest that is accepted now, and since when
     for entry in entries:
         if entry.decision == "accept":
-            standing[entry.image_id] = entry.label_digest
+            standing[entry.image_id] = (entry.label_digest, entry.time)
         elif entry.decision == "accept-import":
-            standing.update(read_list(imports, entry.image_id))
+            listed = read_list(imports, entry.image_id)
+            standing.update({image_id: (label_digest, entry.time) for image_id, label_digest in listed})
         else:
             standing.pop(entry.image_id, None)
-    return {(image_id, label_digest) for image_id, label_digest in items if standing.get(image_id) == label_digest}
+    return {
+        (image_id, label_digest): standing[image_id][1]
+        for image_id, label_digest in items
+        if image_id in standing and standing[image_id][0] == label_digest
+    }
 
 
 def rejected(entries: Iterable[Entry]) -> set[str]:

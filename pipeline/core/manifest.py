@@ -6,7 +6,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -186,3 +186,21 @@ def read_classes(path: Path) -> list[str]:
         return [str(name) for name in json.loads(path.read_text())]
     except FileNotFoundError:
         raise UserError(f"{path} is missing. Run `uv run dvc repro` to make it.") from None
+
+
+def write_times(path: Path, times: Mapping[str, str]) -> None:
+    """Write when each image was verified, sorted by image id."""
+    files.write_text(path, "image_id,time\n" + "".join(f"{image_id},{times[image_id]}\n" for image_id in sorted(times)))
+
+
+def read_times(path: Path) -> dict[str, str]:
+    """Read when each image was verified, ISO 8601 in UTC, by image id.
+
+    Raises:
+        UserError: the table is missing.
+    """
+    try:
+        lines = path.read_text().splitlines()[1:]
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing. Run `uv run dvc repro` to make it.") from None
+    return dict(line.split(",", 1) for line in lines)

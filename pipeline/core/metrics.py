@@ -3,7 +3,8 @@
 One matching (`match`) serves every figure: AP at ten IoU thresholds, its bootstrap replicates, and recall and precision
 at an operating confidence. Internal arrays hold NaN where a class has no truth; public figures hold None.
 
-Source: COCO's protocol as pycocotools 2.0 computes it (arXiv 1405.0312, `cocoeval.py`), without crowds and size ranges.
+Source: COCO's protocol as pycocotools 2.0 computes it (arXiv 1405.0312, `cocoeval.py`), without size ranges and without
+crowds: YOLO labels, which this project keeps, have no crowd boxes; a crowd of a COCO data set is no truth box here.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.core.errors import UserError
+
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
-_Pairs = tuple[IntArray, IntArray, FloatArray]
+Pairs = tuple[IntArray, IntArray, FloatArray]
 
 # linspace, not arange: pycocotools' own floats, on which a box of exactly that IoU depends
 IOU_THRESHOLDS: tuple[float, ...] = tuple(np.linspace(0.5, 0.95, 10).tolist())
@@ -126,7 +129,7 @@ def match(detections: Detections, truth: Truth, *, images: int, classes: int, ma
             if values.size and not 0 <= values.min() <= values.max() < count:
                 raise ValueError(f"{name} numbers {values.min()} to {values.max()}, wanted 0 to {count - 1}")
     kept = _most_confident(detections, classes=classes, most=max_detections)
-    rows, truths, ious = _overlaps(detections, truth, kept=kept, classes=classes)
+    rows, truths, ious = overlaps(detections, truth, kept=kept, classes=classes)
     return Matches(
         kept=kept,
         matched_truth=_greedy(rows, truths, ious, shape=(kept.size, truth.image.size)),
@@ -181,16 +184,6 @@ def mean_average_precision(matches: Matches) -> MeanAP:
     return MeanAP(map50_95=_mean(present), map50=_mean(present[:, 0]), by_class=by_class)
 
 
-def map_replicates(matches: Matches, *, weights: IntArray) -> FloatArray:
-    """Give mAP50-95 of each resample, (replicates,), over the classes present in it; NaN where none is.
-
-    Weights as for `average_precision`; the same ones for two runs make their replicates paired.
-    """
-    by_class = average_precision(matches, weights=weights).mean(axis=2)
-    count = np.isfinite(by_class).sum(axis=1)
-    return np.where(count > 0, np.nansum(by_class, axis=1) / np.maximum(count, 1), np.nan)
-
-
 def found(matches: Matches, detections: Detections, *, confidence: float, iou: float = 0.5) -> BoolArray:
     """Tell which truth boxes, (m,), are found by the detections of at least this confidence at this IoU threshold.
 
@@ -199,7 +192,7 @@ def found(matches: Matches, detections: Detections, *, confidence: float, iou: f
     """
     # No second matching: detections choose in descending confidence, so the weaker ones choose after all that pass and
     # never change what those take. The same holds for the cap per image and class, which drops the weakest.
-    passing = matches.matched_truth[_threshold(iou), detections.confidence[matches.kept] >= confidence]
+    passing = matches.matched_truth[threshold(iou), detections.confidence[matches.kept] >= confidence]
     return np.isin(np.arange(matches.truth_image.size), passing)
 
 
@@ -217,7 +210,7 @@ def precision_by_class(
 ) -> tuple[Precision, ...]:
     """Precision of each class, by class id, at a confidence and an IoU threshold."""
     passing = detections.confidence[matches.kept] >= confidence
-    hit = passing & (matches.matched_truth[_threshold(iou)] >= 0)
+    hit = passing & (matches.matched_truth[threshold(iou)] >= 0)
     counts = zip(_counts(matches.class_id[hit], matches), _counts(matches.class_id[passing], matches), strict=True)
     return tuple(Precision(value=hits / size if size else None, detections=size, found=hits) for hits, size in counts)
 
@@ -229,11 +222,14 @@ def operating_confidence(matches: Matches, detections: Detections, truth: Truth,
     taken. Choose it on val, never on test.
 
     Raises:
-        ValueError: there is no truth box, hence no F1.
+        UserError: there is no truth box, hence no F1.
     """
     support = np.bincount(truth.class_id, minlength=classes)
     if not support.any():
-        raise ValueError("no truth box, wanted at least one to choose a confidence by")
+        raise UserError(
+            "No image of val has a labelled box, wanted at least one to choose the operating confidence by. Add images "
+            "with objects to val, then run `uv run dvc repro`."
+        )
     passing = detections.confidence[matches.kept] >= np.array(CONFIDENCE_GRID)[:, np.newaxis]
     hit = matches.matched_truth[0] >= 0
     scores = []
@@ -253,7 +249,12 @@ def _check_boxes(box: FloatArray, *columns: IntArray | FloatArray) -> None:
         raise ValueError("a number is not finite or a box ends before it begins, wanted x1 <= x2 and y1 <= y2")
 
 
-def _threshold(iou: float) -> int:
+def threshold(iou: float) -> int:
+    """Place of an IoU among the ten thresholds.
+
+    Raises:
+        ValueError: the IoU is none of them.
+    """
     near = np.flatnonzero(np.isclose(IOU_THRESHOLDS, iou, rtol=0, atol=1e-9))
     if near.size == 0:
         raise ValueError(f"IoU {iou:g}, wanted one of 0.50 to 0.95 by 0.05")
@@ -281,8 +282,8 @@ def _most_confident(detections: Detections, *, classes: int, most: int) -> IntAr
     return np.asarray(kept[ranking], dtype=np.int64)
 
 
-def _overlaps(detections: Detections, truth: Truth, *, kept: IntArray, classes: int) -> _Pairs:
-    """Pairs of one image and class that reach the lowest threshold: row of kept, truth index, IoU; in that order."""
+def overlaps(detections: Detections, truth: Truth, *, kept: IntArray, classes: int) -> Pairs:
+    """Pairs of one image and class whose IoU is 0.50 or more: row of `kept` (indices of detections), truth, IoU."""
     group = detections.image[kept] * classes + detections.class_id[kept]
     truth_group = truth.image * classes + truth.class_id
     by_group = np.argsort(truth_group, kind="stable")

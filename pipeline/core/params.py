@@ -12,7 +12,7 @@ import yaml
 from pipeline.core import paths
 from pipeline.core.errors import UserError
 from pipeline.core.schema import UniqueKeys, section, suggestion
-from pipeline.core.sections import Arm, Audit, Gate, Generate, Ingest, Mix, Report, Review, Run, Train, Verify
+from pipeline.core.sections import Arm, Audit, Confirm, Gate, Generate, Ingest, Mix, Report, Review, Run, Train, Verify
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,7 @@ class Params:
     mix: Mix
     train: Train
     audit: Audit
+    confirm: Confirm
     gate: Gate
     review: Review
     report: Report

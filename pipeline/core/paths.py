@@ -20,6 +20,7 @@ REAL_CLASSES = REAL / "classes.json"
 VERIFIED = Path("data/verified")  # verify
 VERIFIED_MANIFEST = VERIFIED / "manifest.csv"
 VERIFIED_DECISIONS = VERIFIED / "decisions.csv"
+VERIFIED_TIMES = VERIFIED / "times.csv"
 VERIFIED_SUMMARY = VERIFIED / "summary.json"
 
 BASE = "base"  # the run of generation 0
@@ -79,14 +80,27 @@ class RunPaths:
         return self.mix / "pool.csv"
 
     @property
+    def forecasts(self) -> Path:
+        """Class counts of the generations so far, and what they say of the next ones."""
+        return self.mix / "forecasts.json"
+
+    @property
     def train(self) -> Path:
         """Output of train: weights, curve, summary."""
         return DATA / "train" / self.run
 
     @property
     def weights(self) -> Path:
-        """The weights of the last step."""
-        return self.train / "weights.pt"
+        """The weights of the last step, of the first training: those that generate and label the next generation."""
+        return self.weights_of(0)
+
+    def weights_of(self, training: int) -> Path:
+        """The weights of one of the run's trainings, from 0."""
+        return self.train / (f"weights-{training}.pt" if training else "weights.pt")
+
+    def curve_of(self, training: int) -> Path:
+        """The training losses of one of the run's trainings, from 0."""
+        return self.train / (f"curve-{training}.csv" if training else "curve.csv")
 
     @property
     def audit(self) -> Path:
@@ -112,6 +126,16 @@ class RunPaths:
     def figures(self) -> Path:
         """All figures of the audit."""
         return self.audit / "audit.json"
+
+    @property
+    def best(self) -> Path:
+        """Boxes and replicates of the best run before this one, where that is not the base."""
+        return self.audit / "best"
+
+    @property
+    def confirm(self) -> Path:
+        """Output of confirm: a second training's matches, where the first one looks bad."""
+        return DATA / "confirm" / self.run
 
     @property
     def gate(self) -> Path:

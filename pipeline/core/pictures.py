@@ -19,6 +19,7 @@ _CONTEXT = 2.2  # side of a crop, in longer sides of its box
 _LEAST = 24  # pixels: least side of a crop in the image
 _QUALITY = 80
 _GREY = 128
+_GAP = 6  # pixels between two pictures side by side
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +124,27 @@ def crop(
     around = ((left - start_x) / side, (top - start_y) / side, (right - start_x) / side, (bottom - start_y) / side)
     _outline(canvas, around, colours.class_colour(class_id))
     return _picture(canvas, alt=alt, caption=caption)
+
+
+def beside(left: Picture, right: Picture, *, alt: str, caption: tuple[str, ...] = ()) -> Picture:
+    """Two pictures as one, side by side with a gap; both are brought to the lower one's height.
+
+    Args:
+        left: a picture.
+        right: another one.
+        alt: what both show, in words.
+        caption: lines under them.
+    """
+    both = [_decoded(one) for one in (left, right)]
+    height = min(len(pixels) for pixels in both)
+    scaled = [_resized(pixels, round(pixels.shape[1] * height / len(pixels)), height) for pixels in both]
+    gap = np.full((height, _GAP, 3), 255, dtype=np.uint8)
+    return _picture(np.concatenate([scaled[0], gap, scaled[1]], axis=1), alt=alt, caption=caption)
+
+
+def _decoded(picture: Picture) -> Pixels:
+    data = np.frombuffer(base64.b64decode(picture.uri.partition(",")[2]), dtype=np.uint8)
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8)
 
 
 def _start(low: float, high: float, side: int, length: int) -> int:

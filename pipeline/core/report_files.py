@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
 from pipeline.core import reporting
-from pipeline.core.audits import Audit, Figure
-from pipeline.core.reporting import ArmRecord, History, RunRecord
-from pipeline.core.verdicts import Verdict
+from pipeline.core.audits import Audit
+from pipeline.core.figures import Figure
+from pipeline.core.judgements import Verdict
+from pipeline.core.report_numbers import ABSENT, counted, listed, shown
+from pipeline.core.reporting import ArmRecord, History, Line, RunRecord
 
 SYMBOLS: Mapping[Verdict, str] = {
     Verdict.HEALTHY: "✅",
     Verdict.COLLAPSING: "❌",
     Verdict.INCONCLUSIVE: "❔",
 }
-ABSENT = "\N{EN DASH}"  # shown for a figure that cannot be computed
 _DIGITS = 6
 _NAMED = 4  # absent classes that a summary names before it counts
 
@@ -40,6 +41,25 @@ def _metrics(run: RunRecord) -> dict[str, object]:
             figures[name] = round(figure.value, _DIGITS)
     recalls = {one.name: one.recall.value for one in audit.classes}
     figures["recall"] = {name: round(value, _DIGITS) for name, value in recalls.items() if value is not None}
+    further = {name: figure.value for name, figure in _further(run).items()}
+    figures |= {name: round(value, _DIGITS) for name, value in further.items() if value is not None}
+    if run.judgement:
+        figures["early_warnings"] = len(run.judgement.warnings)
+    return figures
+
+
+def _further(run: RunRecord) -> dict[str, Figure]:
+    """Figures beside accuracy: of the detector, then of the synthetic images."""
+    detection, everything, objects = run.audit.detection, run.diversity("all"), run.duplication("object")
+    figures = {
+        "calibration_error": detection.calibration_error,
+        "false_positives_an_image": detection.false_positives,
+        "verified_share": run.audit.freshness.share,
+    }
+    if objects:
+        figures |= {"near_duplicate_objects": objects.near_share, "copied_objects": objects.copy_share}
+    if everything:
+        figures |= {"coverage": everything.coverage, "lost_tail": everything.lost_tail}
     return figures
 
 
@@ -60,7 +80,37 @@ def plots(history: History) -> dict[str, str]:
         "rare_recall.csv": _csv(per_class, ["generation", "arm", "class", "recall", *interval]),
         "map.csv": _csv(_rows(history, map50_95, "map50_95"), ["generation", "arm", "map50_95", *interval]),
         "class_shares.csv": _csv(shares, ["generation", "arm", "class", "share", "boxes"]),
+        "lost_tails.csv": _csv(_lost_tails(history), ["generation", "arm", "class", "lost_tail", *interval]),
+        "near_duplicates.csv": _csv(
+            _near_duplicates(history), ["generation", "arm", "level", "share", *interval, "expected"]
+        ),
     }
+
+
+def _lost_tails(history: History) -> list[dict[str, object]]:
+    """Of all objects (``all``) and of each class; from generation 1 on, for the base has no synthetic object."""
+    return [
+        {"class": name, **row}
+        for name in ("all", *history.classes)
+        for row in _line_rows(reporting.run_lines(history, reporting.lost_tail_of(name)), "lost_tail")
+    ]
+
+
+def _near_duplicates(history: History) -> list[dict[str, object]]:
+    return [
+        {
+            "generation": run.generation,
+            "arm": arm.name,
+            "level": one.level,
+            "share": one.near_share.value,
+            "low": one.near_share.low,
+            "high": one.near_share.high,
+            "expected": one.expected.value,
+        }
+        for arm in history.arms
+        for run in arm.line
+        for one in run.audit.duplication
+    ]
 
 
 def map50_95(audit: Audit) -> Figure:
@@ -69,6 +119,10 @@ def map50_95(audit: Audit) -> Figure:
 
 
 def _rows(history: History, figure: Callable[[Audit], Figure], name: str) -> list[dict[str, object]]:
+    return _line_rows(reporting.lines(history, figure), name)
+
+
+def _line_rows(lines: Sequence[Line], name: str) -> list[dict[str, object]]:
     return [
         {
             "generation": point.generation,
@@ -77,7 +131,7 @@ def _rows(history: History, figure: Callable[[Audit], Figure], name: str) -> lis
             "low": point.figure.low,
             "high": point.figure.high,
         }
-        for line in reporting.lines(history, figure)
+        for line in lines
         for point in line.points
     ]
 
@@ -101,7 +155,7 @@ def markdown(text: str) -> str:
 
 def summary(history: History) -> str:
     """The report in Markdown for a pull request: the verdicts, then a table of the runs."""
-    parts = ["# Tailwatch", "", *(_verdict_line(arm) for arm in history.arms), ""]
+    parts = ["# Tailwatch", "", *(line for arm in history.arms for line in _verdict_lines(arm)), ""]
     head = ("Run", "Verdict", "mAP50-95", "Recall of rare classes (mean)", "Largest loss of recall",
             "Images (real + synthetic)", "Classes without a training box")  # fmt: skip
     parts += [_row(head), _row(["---"] * len(head))]
@@ -114,19 +168,23 @@ def _row(cells: tuple[str, ...] | list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _verdict_line(arm: ArmRecord) -> str:
+def _verdict_lines(arm: ArmRecord) -> list[str]:
     newest = arm.newest
     if newest is None or newest.judgement is None:
-        return f"- **{markdown(arm.name)}**: no run yet."
-    verdict = newest.judgement.verdict
-    return (
-        f"- {SYMBOLS[verdict]} **{markdown(arm.name)}: {verdict}** in generation {newest.generation}. "
-        f"{markdown(newest.judgement.reason)}"
-    )
+        return [f"- **{markdown(arm.name)}**: no run yet."]
+    one = newest.judgement
+    supported = [f"{finding.name}. {finding.advice}" for finding in one.diagnosis if finding.supported]
+    warned = sorted({warning.name for warning in one.warnings})
+    verdict = f"- {SYMBOLS[one.verdict]} **{markdown(arm.name)}: {one.verdict}** in generation {newest.generation}."
+    return [
+        f"{verdict} {markdown(one.reason)}",
+        *(f"  - Diagnosis: {markdown(text)}" for text in supported or ["the evidence supports none."]),
+        f"  - {counted(len(one.warnings), 'early warning')}{markdown(': ' + listed(warned)) if warned else ''}.",
+    ]
 
 
 def _cells(run: RunRecord) -> list[str]:
-    tests = [test for test in run.judgement.tests[1:] if test.loss is not None] if run.judgement else []
+    tests = [test for test in run.tests if test.loss is not None and test.figure.startswith("recall of ")]
     worst = max(tests, key=lambda test: test.loss or 0.0, default=None)
     largest = ABSENT if worst is None or worst.base is None or worst.run is None else (
         f"{markdown(worst.figure.removeprefix('recall of '))}: {worst.base:.3f} → {worst.run:.3f}"
@@ -143,12 +201,3 @@ def _cells(run: RunRecord) -> list[str]:
         f"{run.audit.real_images} + {run.audit.synthetic_images}",
         named + more or "none",
     ]
-
-
-def shown(value: float | None, digits: int = 3) -> str:
-    """A number to so many digits; a dash where there is none.
-
-    >>> shown(0.5), shown(None) == ABSENT
-    ('0.500', True)
-    """
-    return ABSENT if value is None else f"{value:.{digits}f}"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.core import colours, reporting
-from pipeline.core.audits import Audit, ClassFigures, Figure
-from pipeline.core.report_files import ABSENT, shown
-from pipeline.core.report_page import ArmKey, Bar, BarPanel, BarRow, Cell, ClassKey, TableRow
+from pipeline.core.audits import Audit
+from pipeline.core.figures import ClassFigures, Figure
+from pipeline.core.judgements import Test
+from pipeline.core.report_numbers import ABSENT, p_value, shown, spanned
+from pipeline.core.report_page import ArmKey, Bar, BarPanel, BarRow, Cell, ColourKey, Table, TableRow
 from pipeline.core.report_words import badge
 from pipeline.core.reporting import History, RunRecord
-from pipeline.core.verdicts import Test
 
 
 def arm_keys(history: History, dashes: Sequence[str]) -> tuple[ArmKey, ...]:
@@ -23,11 +24,11 @@ def arm_keys(history: History, dashes: Sequence[str]) -> tuple[ArmKey, ...]:
     return tuple(keys)
 
 
-def class_keys(history: History) -> tuple[ClassKey, ...]:
+def class_keys(history: History) -> tuple[ColourKey, ...]:
     """The legend of the classes."""
     rare = set(history.rare)
     return tuple(
-        ClassKey(name=name, colour=colours.class_colour(number), rare=name in rare)
+        ColourKey(name=name, colour=colours.class_colour(number), rare=name in rare)
         for number, name in enumerate(history.classes)
     )
 
@@ -48,16 +49,18 @@ def _share_row(run: RunRecord) -> BarRow:
     absent = reporting.absent_classes(run.audit)
     boxes = sum(one.training_boxes for one in run.audit.classes)
     return BarRow(
-        title=_titled(run), bars=_bars(parts), note=f"{boxes:,} boxes",
+        title=titled(run), bars=stacked(parts), note=f"{boxes:,} boxes",
         warning=f"without a box: {', '.join(absent)}" if absent else "",
     )  # fmt: skip
 
 
-def _titled(run: RunRecord) -> str:
+def titled(run: RunRecord) -> str:
+    """A run as it is named beside a bar, where the arm is known."""
     return "base" if run.verdict is None else f"gen {run.generation}"
 
 
-def _bars(parts: Sequence[tuple[float, str, str]]) -> tuple[Bar, ...]:
+def stacked(parts: Sequence[tuple[float, str, str]]) -> tuple[Bar, ...]:
+    """The parts of a bar, from share in [0, 1], colour and name; those without a share are left out."""
     bars, start = [], 0.0
     for share, colour, name in parts:
         if share > 0:
@@ -66,43 +69,32 @@ def _bars(parts: Sequence[tuple[float, str, str]]) -> tuple[Bar, ...]:
     return tuple(bars)
 
 
-def lineage_panels(history: History) -> tuple[BarPanel, ...]:
-    """How far the training images of each run are from reality, arm by arm."""
-    return tuple(
-        BarPanel(arm=arm.name, number=arm.number, rows=tuple(_lineage_row(run) for run in arm.line))
-        for arm in history.arms
+def figure_cell(figure: Figure, *, digits: int = 3, what: str = "", notes: Sequence[str] = (), tone: str = "") -> Cell:
+    """A figure with its interval and sample size under it; or a dash with the reason.
+
+    Args:
+        figure: the number.
+        digits: after the point.
+        what: the samples are, such as "boxes"; empty: their number alone, as n.
+        notes: further lines under it.
+        tone: of the cell, a CSS class.
+    """
+    size = () if figure.samples is None else (f"{figure.samples:,} {what}" if what else f"n = {figure.samples:,}",)
+    reason = (figure.reason,) if figure.reason else ()
+    if figure.value is None:
+        return Cell(text=ABSENT, notes=(*reason, *notes))
+    return Cell(text=shown(figure.value, digits), notes=(*spanned(figure, digits), *size, *reason, *notes), tone=tone)
+
+
+def table_of_runs(history: History, *, most: int) -> Table:
+    """Every run with all its figures; recall of at most so many classes."""
+    told = reporting.rare_first(history, reporting.telling(history, history.classes, most))
+    named = tuple(f"{name} (rare)" if name in history.rare else name for name in told)
+    return Table(
+        label="Every run",
+        columns=("Run", "mAP50-95", "mAP50", *named, "Images", "Alike", "Confidence"),
+        rows=tuple(table_row(run, told) for run in history.runs),
     )
-
-
-def _lineage_row(run: RunRecord) -> BarRow:
-    counts = {int(depth): number for depth, number in run.audit.lineage.items()}
-    total = sum(counts.values()) or 1
-    named = [(depth, number, "real" if depth == 0 else f"depth {depth}") for depth, number in sorted(counts.items())]
-    parts = [(number / total, depth_colour(depth), f"{name}: {number} images") for depth, number, name in named]
-    return BarRow(
-        title=_titled(run), bars=_bars(parts), note=", ".join(f"{number} {name}" for _, number, name in named)
-    )
-
-
-def depth_colour(depth: int) -> str:
-    """The colour of a lineage depth: real images stand out, deeper ones darken."""
-    shades = ("#0a9a6b", "#e3b505", "#e08a00", "#d1493f", "#9c2f5f", "#5f2a6b")
-    return shades[min(depth, len(shades) - 1)]
-
-
-def depth_keys(history: History) -> tuple[ClassKey, ...]:
-    """The legend of the lineage depths."""
-    depths = sorted({int(depth) for run in history.runs for depth in run.audit.lineage})
-    return tuple(
-        ClassKey(name="real" if depth == 0 else f"depth {depth}", colour=depth_colour(depth), rare=False)
-        for depth in depths
-    )
-
-
-def columns(classes: Sequence[str], rare: Sequence[str]) -> tuple[str, ...]:
-    """Headings of the table after run and verdict."""
-    named = tuple(f"{name} (rare)" if name in rare else name for name in classes)
-    return ("mAP50-95", "mAP50", *named, "Images", "Near duplicates", "Confidence")
 
 
 def table_row(run: RunRecord, classes: Sequence[str]) -> TableRow:
@@ -112,16 +104,26 @@ def table_row(run: RunRecord, classes: Sequence[str]) -> TableRow:
         name=run.name,
         badge=badge(run),
         cells=(
-            Cell(text=shown(audit.map50_95.value), notes=(*_interval(audit.map50_95), *_loss(run.test("mAP50-95"))),
-                 tone=_tone(run.test("mAP50-95"))),
+            _tested(audit.map50_95, run.test("mAP50-95"), _seeds(audit)),
             Cell(text=shown(audit.map50.value), notes=_interval(audit.map50)),
             *(_class_cell(reporting.class_figures(audit, name), run.test(f"recall of {name}")) for name in classes),
             Cell(text=f"{audit.real_images + audit.synthetic_images}",
                  notes=(f"{audit.real_images} real", f"{audit.synthetic_images} synthetic")),
-            _duplicates(audit),
+            _alike(run),
             Cell(text=f"{audit.confidence:.2f}"),
         ),
     )  # fmt: skip
+
+
+def _seeds(audit: Audit) -> tuple[str, ...]:
+    """The mAP of each training, where there are several."""
+    if audit.seeds == 1:
+        return ()
+    return (f"{audit.seeds} trainings: {', '.join(shown(one) for one in audit.seed_map50_95)}",)
+
+
+def _tested(figure: Figure, test: Test | None, notes: Sequence[str] = ()) -> Cell:
+    return Cell(text=shown(figure.value), notes=(*_interval(figure), *_loss(test), *notes), tone=tone(test))
 
 
 def _class_cell(one: ClassFigures, test: Test | None) -> Cell:
@@ -130,29 +132,31 @@ def _class_cell(one: ClassFigures, test: Test | None) -> Cell:
     return Cell(
         text=shown(one.recall.value),
         notes=(*_interval(one.recall), *counts, *_loss(test), boxes),
-        tone="loss" if one.training_boxes == 0 else _tone(test),
+        tone="loss" if one.training_boxes == 0 else tone(test),
     )
 
 
 def _interval(figure: Figure) -> tuple[str, ...]:
     if figure.value is None:
         return (figure.reason,) if figure.reason else ()
-    return () if figure.low is None or figure.high is None else (f"{figure.low:.3f} to {figure.high:.3f}",)
+    return spanned(figure)
 
 
 def _loss(test: Test | None) -> tuple[str, ...]:
     if test is None or test.loss is None or test.low is None or test.high is None:
         return ()
-    p_value = "" if test.p_value is None else f", p {'< 0.001' if test.p_value < 0.001 else f'= {test.p_value:.3f}'}"  # noqa: PLR2004
-    return (f"loss {test.loss:.3f} ({test.low:.3f} to {test.high:.3f}){p_value}",)
+    chance = "" if test.p_value is None else f", {p_value(test.p_value)}"
+    return (f"loss {test.loss:.3f} ({test.low:.3f} to {test.high:.3f}){chance}",)
 
 
-def _tone(test: Test | None) -> str:
+def tone(test: Test | None) -> str:
+    """The CSS class of a test's outcome."""
     return {"loss": "loss", "open": "open", "no loss": ""}[test.outcome] if test else ""
 
 
-def _duplicates(audit: Audit) -> Cell:
-    one = audit.duplicates
-    if one is None:
+def _alike(run: RunRecord) -> Cell:
+    pictures, objects = run.duplication("image"), run.duplication("object")
+    if pictures is None:
         return Cell(text=ABSENT, notes=("no synthetic image",))
-    return Cell(text=f"{one.near} of {one.images}", notes=(f"{one.exact} exact", f"{one.near_real} near a real image"))
+    beside = () if objects is None else (f"objects: {objects.near} of {objects.items:,}",)
+    return Cell(text=f"{pictures.near} of {pictures.items:,}", notes=(f"{pictures.exact} exact", *beside))

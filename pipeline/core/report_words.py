@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pipeline.core import reporting
+from pipeline.core import paths, reporting
 from pipeline.core.audits import Audit
+from pipeline.core.judgements import Judgement, Test, Verdict
 from pipeline.core.lost import LostBox
 from pipeline.core.manifest import Row
 from pipeline.core.pictures import Gallery, Picture
-from pipeline.core.report_files import ABSENT, shown
+from pipeline.core.report_numbers import ABSENT, counted, listed, night, shown
 from pipeline.core.report_page import Badge, Card, Change
 from pipeline.core.reporting import ArmRecord, History, Line, RunRecord
-from pipeline.core.sections import Arm, Gate
-from pipeline.core.verdicts import Judgement, Test, Verdict
+from pipeline.core.sections import Arm, Gate, Schedule
 
+_SCHEDULES: Mapping[Schedule, str] = {
+    "confirm": "in a second training too",
+    "obrien-fleming": "at a level that grows over the nights",
+    "uniform": "at a level that is the same every night",
+    "none": "every night held by itself",
+}
 _NAMED = 3  # arms or figures that a sentence names before it counts
 _WORDS: Mapping[Verdict | None, tuple[str, str, str]] = {
     Verdict.HEALTHY: ("healthy", "✓", "Healthy"),
@@ -59,13 +65,9 @@ def headline(history: History) -> str:
     for verdict in (Verdict.COLLAPSING, Verdict.INCONCLUSIVE, Verdict.HEALTHY):
         names = by_verdict.get(verdict, [])
         if names:
-            subject = _listed(names) if len(names) <= _NAMED else f"{len(names)} arms"
+            subject = listed(names) if len(names) <= _NAMED else f"{len(names)} arms"
             parts.append(f"{subject} {'is' if len(names) == 1 else 'are'} {verdict.lower()}")
     return ("; ".join(parts) or "No arm has a run yet") + "."
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def card(history: History, arm: ArmRecord) -> Card:
@@ -85,6 +87,7 @@ def card(history: History, arm: ArmRecord) -> Card:
         badge=Badge(tone=tone, symbol=symbol, word=word, label=arm.name),
         policy=policy(arm.arm),
         since=f"after {newest.generation} {generations}" if newest else "no run yet",
+        night=night(judgement).capitalize() if judgement else "",
         plain=plain(judgement) if judgement else "Add a run of this arm to params.yaml to get a verdict.",
         reason=judgement.reason if judgement else "",
         changes=tuple(
@@ -95,22 +98,36 @@ def card(history: History, arm: ArmRecord) -> Card:
     )
 
 
+def compared(test: Test) -> str:
+    """The figure of a test; with the baseline where that is not the base run."""
+    return test.figure if test.baseline == paths.BASE else f"{test.figure} (against {test.baseline})"
+
+
 def plain(judgement: Judgement) -> str:
     """The reason of a verdict in a sentence that needs no statistics."""
     if judgement.verdict is Verdict.HEALTHY:
         return f"A loss that matters is ruled out, {_tested(judgement.tests)}."
     wanted = "loss" if judgement.verdict is Verdict.COLLAPSING else "open"
-    tests = sorted(
-        (test for test in judgement.tests if test.outcome == wanted and test.base is not None and test.run is not None),
-        key=lambda test: -(test.loss or 0.0),
+    tests = _once(
+        sorted(
+            (one for one in judgement.tests if one.outcome == wanted and one.base is not None and one.run is not None),
+            key=lambda one: (one.baseline != paths.BASE, -(one.loss or 0.0)),
+        )
     )
     if not tests:
         return judgement.reason
-    named = _listed([f"{test.figure} {test.base:.2f} → {test.run:.2f}" for test in tests[:_NAMED]])
+    named = listed([f"{compared(test)} {test.base:.2f} → {test.run:.2f}" for test in tests[:_NAMED]])
     more = f", and {len(tests) - _NAMED} more" if len(tests) > _NAMED else ""
     if wanted == "loss":
         return f"Lost more than chance explains: {named}{more}."
-    return f"Too few test boxes to tell a loss from chance: {named}{more}."
+    if any((test.loss or 0.0) >= test.margin for test in tests):
+        return f"A loss that matters is neither shown nor ruled out: {named}{more}."
+    return f"Too few test boxes to rule out a loss that matters: {named}{more}."
+
+
+def _once(tests: Sequence[Test]) -> list[Test]:
+    """The first test of each figure."""
+    return list({test.figure: test for test in reversed(tests)}.values())[::-1]
 
 
 def _tested(tests: Sequence[Test]) -> str:
@@ -121,11 +138,12 @@ def _tested(tests: Sequence[Test]) -> str:
 def rules(gate: Gate, audit: Audit) -> tuple[tuple[str, str], ...]:
     """How the page is to be read: terms and what they mean."""
     margins = f"{gate.recall_margin:g} in the recall of a rare class, {gate.map_margin:g} in mAP50-95"
-    compared = (
-        f"Every run is held against the base run on the same {audit.test_images:,} real test images, which no run is "
-        "trained on. Recall: exact McNemar test on the boxes found and lost. mAP: paired bootstrap over the images. "
-        "Several tests: Holm's correction. The chance that a run which lost nothing is called collapsing is at most "
-        f"{gate.alpha:.0%}."
+    held = (
+        f"Every run is held against the base run, and against the best run so far, on the same {audit.test_images:,} "
+        "real test images, which no run is trained on. Recall: tests over boxes and over images, whichever is the more "
+        "careful. mAP: paired bootstrap over the images. Several tests: Holm's correction. The chance that a pipeline "
+        f"that loses nothing is ever called collapsing, in {counted(gate.horizon, 'night')}, is meant to be at most "
+        f"{gate.alpha:.0%}; docs/verdict.md says how, and docs/calibration.md what was measured."
     )
     recall = (
         f"Labelled boxes that were found, at IoU {audit.iou:g} and the confidence that is best on the validation "
@@ -135,19 +153,23 @@ def rules(gate: Gate, audit: Audit) -> tuple[tuple[str, str], ...]:
         "A class with a small share of the verified training boxes, or one that params.yaml names. Only rare classes "
         "and mAP50-95 decide the verdict."
     )
+    named = f"; or there is an early warning {listed(gate.fail_on)}" if gate.fail_on else ""
     shown_loss = (
-        f"At least one loss is more than chance explains (p at most {gate.alpha:g}) and as large as the margin; or "
-        f"more than {gate.max_duplicates:.0%} of the synthetic images repeat one another."
+        f"At least one loss is more than chance explains ({_SCHEDULES[gate.schedule]}) and as large as the margin; or "
+        "a figure falls steadily over the generations; or more than "
+        f"{gate.max_duplicates:.0%} of the synthetic images repeat one another{named}."
     )
     return (
         ("A loss that matters", f"At least the margin: {margins}."),
         ("Healthy", "A loss that matters is ruled out, in every rare class and in mAP50-95."),
         ("Collapsing", shown_loss),
         ("Inconclusive", "Neither; the reason says how many test boxes would settle it."),
-        ("The comparison", compared),
+        ("The comparison", held),
         ("Recall", recall),
         ("Rare", rare),
+        ("Near", "Nearer to one another, in a fixed embedding, than almost all real training items are to theirs."),
         ("Lineage depth", "0 for a real image; else one more than the deepest image that it was made from."),
+        ("Intervals", "95 %, unless the text says otherwise; n is the number of samples."),
         (ABSENT, "Cannot be computed; the reason stands beside it. It never means 0."),
     )
 
@@ -162,23 +184,9 @@ def subtitle(history: History) -> str:
     """How much is reported."""
     runs = sum(len(arm.runs) for arm in history.arms)
     return (
-        f"{_counted(len(history.arms), 'arm')}, {_counted(runs, 'run')} and the base, "
+        f"{counted(len(history.arms), 'arm')}, {counted(runs, 'run')} and the base, "
         f"{history.base.audit.test_images:,} real test images"
     )
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
-
-
-def chains(history: History) -> tuple[tuple[str, tuple[Badge, ...]], ...]:
-    """The runs that each arm's newest one descends from, by name, the base first."""
-    return tuple((arm.name, tuple(_named_badge(run) for run in arm.line)) for arm in history.arms)
-
-
-def _named_badge(run: RunRecord) -> Badge:
-    one = badge(run)
-    return Badge(tone=one.tone, symbol=one.symbol, word=run.name, label="" if run.verdict is None else one.word.lower())
 
 
 def left_out(number: int, most: int, what: str, where: str) -> str:
@@ -193,14 +201,14 @@ def rare_note(history: History) -> str:
     rare = [name for name in history.rare if reporting.class_figures(history.base.audit, name).support]
     if not rare:
         return f"{ABSENT} {reporting.rare_recall(history.base.audit).reason}"
-    return f"mean of {_listed(rare)}" if len(rare) <= 2 * _NAMED else f"mean of {len(rare)} classes"
+    return f"mean of {listed(rare)}" if len(rare) <= 2 * _NAMED else f"mean of {len(rare)} classes"
 
 
-def chart_alt(title: str, lines: Sequence[Line]) -> str:
+def chart_alt(title: str, lines: Sequence[Line], digits: int = 2) -> str:
     """A chart in words: the first and the last value of each arm."""
     parts = []
     for line in lines:
-        values = [shown(point.figure.value, 2) for point in line.points]
+        values = [shown(point.figure.value, digits) for point in line.points]
         parts.append(f"{line.arm} from {values[0]} to {values[-1]} in generation {line.points[-1].generation}")
     return f"{title}: {'; '.join(parts)}"
 
@@ -226,7 +234,7 @@ def learned_note(run: RunRecord) -> str:
     if run.verdict is None:
         return f"what the base run learned from: {audit.real_images} real images"
     absent = reporting.absent_classes(audit)
-    gone = f"; no box of {_listed(absent)}" if absent else ""
+    gone = f"; no box of {listed(absent)}" if absent else ""
     return f"trained on {audit.real_images} real and {audit.synthetic_images} synthetic images{gone}"
 
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.core import params, paths
-from pipeline.core.audits import Audit, ClassFigures, Figure
+from pipeline.core.audits import Audit
+from pipeline.core.figures import ClassFigures, Diversity, Drift, Duplication, Figure
+from pipeline.core.judgements import Judgement, Test, Verdict
 from pipeline.core.params import Params
 from pipeline.core.sections import Arm
-from pipeline.core.verdicts import Judgement, Test, Verdict
 
 NO_RARE = "no class is rare"
 
@@ -38,8 +39,25 @@ class RunRecord:
 
     def test(self, figure: str) -> Test | None:
         """The comparison of one figure with the base run, such as ``mAP50-95`` or ``recall of NAME``."""
+        return next((test for test in self.tests if test.figure == figure), None)
+
+    @property
+    def tests(self) -> list[Test]:
+        """The comparisons with the base run: mAP first, then recall of each rare class."""
         tests = self.judgement.tests if self.judgement else ()
-        return next((test for test in tests if test.figure == figure), None)
+        return [test for test in tests if test.baseline == paths.BASE]
+
+    def duplication(self, level: str) -> Duplication | None:
+        """Duplication of images or of objects; None where the run has no synthetic image."""
+        return next((one for one in self.audit.duplication if one.level == level), None)
+
+    def diversity(self, name: str) -> Diversity | None:
+        """Diversity of one class, or of all objects (``all``); None where the run has no synthetic image."""
+        return next((one for one in self.audit.diversity if one.name == name), None)
+
+    def drift(self, quantity: str) -> Drift | None:
+        """Drift of one quantity; None where the run has no synthetic image."""
+        return next((one for one in self.audit.drift if one.quantity == quantity), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +105,11 @@ class History:
     def rare(self) -> list[str]:
         """Names of the rare classes."""
         return [one.name for one in self.base.audit.rare]
+
+    @property
+    def newest(self) -> list[tuple[ArmRecord, RunRecord]]:
+        """Each arm that has a run, with its newest one."""
+        return [(arm, arm.newest) for arm in self.arms if arm.newest]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,13 +160,19 @@ def arrange(settings: Params, audits: Mapping[str, Audit], judgements: Mapping[s
 
 def lines(history: History, figure: Callable[[Audit], Figure]) -> list[Line]:
     """A figure of each arm over its generations."""
+    return run_lines(history, lambda run: figure(run.audit))
+
+
+def run_lines(history: History, figure: Callable[[RunRecord], Figure | None]) -> list[Line]:
+    """A figure of each arm over its generations; runs for which it is None have no point."""
     return [
         Line(
             arm=arm.name,
             number=arm.number,
             points=tuple(
-                Point(generation=run.generation, run=run.name, verdict=run.verdict, figure=figure(run.audit))
+                Point(generation=run.generation, run=run.name, verdict=run.verdict, figure=found)
                 for run in arm.line
+                if (found := figure(run)) is not None
             ),
         )
         for arm in history.arms
@@ -161,6 +190,16 @@ def rare_recall(audit: Audit) -> Figure:
 def recall_of(name: str) -> Callable[[Audit], Figure]:
     """The recall of one class, as a figure of an audit."""
     return lambda audit: class_figures(audit, name).recall
+
+
+def lost_tail_of(name: str) -> Callable[[RunRecord], Figure | None]:
+    """The lost tails of one class, or of ``all`` objects; None for a run without synthetic images."""
+
+    def figure(run: RunRecord) -> Figure | None:
+        one = run.diversity(name)
+        return None if one is None else one.lost_tail
+
+    return figure
 
 
 def class_figures(audit: Audit, name: str) -> ClassFigures:

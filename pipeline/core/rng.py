@@ -19,3 +19,14 @@ def seed_for(seed: int, *names: str) -> int:
 def generator(seed: int, *names: str) -> np.random.Generator:
     """Give the random generator for one named use."""
     return np.random.default_rng(seed_for(seed, *names))
+
+
+def training_seed(project: int, number: int, training: int) -> int:
+    """Seed of one training of a run.
+
+    Args:
+        project: the seed of params.yaml.
+        number: the run's own, 0 for the base.
+        training: which of the run's trainings, from 0; a confirming one takes the number after the last.
+    """
+    return seed_for(project, "train", str(number), *([f"again {training}"] if training else []))

@@ -237,6 +237,20 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Confirm:
+    """The loss from which on a run is trained a second time; the gate's margins may change without a new training."""
+
+    recall_loss: float
+    map_loss: float
+
+    def __post_init__(self) -> None:
+        """Losses are shares."""
+        for name in ("recall_loss", "map_loss"):
+            value = getattr(self, name)
+            require(0 < value < 1, f"{name} {value:g}, wanted a number in (0, 1)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
     """The dataset that people see in the FiftyOne App."""
 

@@ -1,242 +1,84 @@
-"""HEALTHY, COLLAPSING or INCONCLUSIVE: each run against the base run on the same test images."""
+"""HEALTHY, COLLAPSING or INCONCLUSIVE: a run against the base run, and against the best run so far."""
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from enum import StrEnum
-from pathlib import Path
-from typing import Literal, assert_never
+from typing import assert_never
 
-import numpy as np
-import numpy.typing as npt
-
-from pipeline.core import files, statistics
+from pipeline.core import comparisons, gating, judgements, nights, reasons, schedules, settling, trends
 from pipeline.core.audits import Audit
+from pipeline.core.comparisons import Comparison, Side
 from pipeline.core.errors import UserError
+from pipeline.core.gating import Decision
+from pipeline.core.judgements import Finding, Judgement, Test, Trend, Verdict
+from pipeline.core.nights import Night
 from pipeline.core.sections import Gate
 
-Outcome = Literal["loss", "no loss", "open"]
+
+def rare_classes(run: Audit) -> dict[int, str]:
+    """Names of the rare classes by id."""
+    return {class_id: one.name for class_id, one in enumerate(run.classes) if one.rare}
 
 
-class Verdict(StrEnum):
-    """What the gate says of a run."""
-
-    HEALTHY = "HEALTHY"
-    COLLAPSING = "COLLAPSING"
-    INCONCLUSIVE = "INCONCLUSIVE"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Test:
-    """One figure of the run against the base.
-
-    Attributes:
-        figure: ``mAP50-95``, or ``recall of NAME``.
-        base: the base run's value; None where there is none.
-        run: the run's value.
-        loss: base minus run.
-        low: lower end of the loss's interval, one-sided at alpha.
-        high: upper end of the loss's interval, one-sided at alpha.
-        p_value: of no loss, one-sided, adjusted for the number of tests (Holm).
-        margin: the loss that matters.
-        lost: boxes that only the base found; None for mAP.
-        gained: boxes that only the run found; None for mAP.
-        samples: test boxes, or test images for mAP.
-        outcome: loss: shown, and at least the margin; no loss: a loss of the margin is ruled out; open: neither.
-        settle: how many test boxes (or images) would settle an open test at the present rates; None if it is not
-            open, if the loss sits too near the margin for any number worth naming, or if the base finds too little.
-    """
-
-    figure: str
-    base: float | None
-    run: float | None
-    loss: float | None
-    low: float | None
-    high: float | None
-    p_value: float | None
-    margin: float
-    lost: int | None
-    gained: int | None
-    samples: int
-    outcome: Outcome
-    settle: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
-    """The verdict on one run, with its reason and evidence.
-
-    Attributes:
-        run: its name.
-        arm: of the run.
-        generation: of the run.
-        verdict: what the gate says.
-        reason: why, in a sentence or two.
-        tests: the comparisons with the base run.
-        lost_boxes: test boxes of rare classes that the base found and the run did not, as ``image_id/box``, by class.
-    """
-
-    run: str
-    arm: str
-    generation: int
-    verdict: Verdict
-    reason: str
-    tests: tuple[Test, ...]
-    lost_boxes: Mapping[str, tuple[str, ...]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paired:
-    """The boxes of one class that were found by the base run and by the run; both arrays have shape (support,)."""
-
-    base: npt.NDArray[np.bool_]
-    run: npt.NDArray[np.bool_]
-
-    @property
-    def lost(self) -> int:
-        """Boxes that only the base found."""
-        return int((self.base & ~self.run).sum())
-
-    @property
-    def gained(self) -> int:
-        """Boxes that only the run found."""
-        return int((~self.base & self.run).sum())
+def first_look(night: Night, rare: Mapping[int, str], gate: Gate) -> list[Comparison]:
+    """The family of the first trainings: mAP and recall of each rare class, against each baseline in turn."""
+    return _family([(one.first, night.run) for one in night.baselines], rare, gate)
 
 
 def judge(
+    night: Night,
     base: Audit,
     run: Audit,
-    replicates: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
-    paired: Mapping[str, Paired],
-    lost_boxes: Mapping[str, tuple[str, ...]],
     gate: Gate,
+    *,
+    warnings: tuple[judgements.Warning, ...] = (),
+    diagnosis: tuple[Finding, ...] = (),
 ) -> Judgement:
     """Give the verdict on a run.
 
     Args:
+        night: tables of the run and of its baselines.
         base: audit of the base run.
         run: audit of the run.
-        replicates: mAP50-95 of base and run in the same resamples of the test images, each of shape (replicates,).
-        paired: for each rare class, which test boxes base and run found.
-        lost_boxes: evidence, passed on.
-        gate: alpha and margins.
+        gate: alpha, margins and schedule.
+        warnings: early warnings; those that ``gate.fail_on`` names count.
+        diagnosis: passed on.
+
+    Raises:
+        UserError: the audits are of other test splits, the tables do not fit one another, a second training is missing
+            where the first one looks bad, or ``gate.level`` would spend more than ``gate.alpha``.
     """
-    resampled = statistics.bootstrap_loss(*replicates, confidence=1 - 2 * gate.alpha)
-    raw = {"mAP50-95": resampled.p_value}
-    raw |= {
-        f"recall of {name}": statistics.mcnemar_loss(pair.lost, pair.gained)
-        for name, pair in paired.items()
-        if len(pair.base)
-    }
-    adjusted = statistics.holm(raw)
-    # A p value of many lost boxes is too small for a number; such a test is not open, and needs no factor.
-    factors = {name: adjusted[name] / raw[name] if raw[name] else 1.0 for name in raw}
-    tests = [_map_test(base, run, resampled.interval, adjusted["mAP50-95"], gate)]
-    for name, pair in paired.items():
-        figure = f"recall of {name}"
-        tests.append(_recall_test(figure, pair, adjusted.get(figure), factors.get(figure, 1.0), gate))
-    verdict, reason = _conclude(tests, run, gate)
+    schedules.require_budget(gate)
+    nights.require_same_test(base, run)
+    rare, number = rare_classes(run), schedules.night_of(run.generation, gate)
+    lines = _trends(run, number, list(rare.values()), gate)
+    decision, tests = _decide(night, rare, number, gate, falling=any(one.falling for one in lines))
+    if gate.schedule == "confirm" and decision.screen.suspicious and night.second is None:
+        raise UserError(
+            f"{run.run} looks bad and there is no second training of it. Run `uv run dvc repro`, whose stage `confirm` "
+            "trains it once more."
+        )
+    others = reasons.other_causes(run, warnings, gate)
+    verdict = Verdict.COLLAPSING if others else decision.verdict
+    base_side, more = night.baselines[0].first, 0
+    if night.second is not None:
+        base_side, more = night.baselines[0].both, night.second.trainings
+    trainings = (base_side.trainings, night.run.trainings + more)
     return Judgement(
         run=run.run,
         arm=run.arm,
         generation=run.generation,
         verdict=verdict,
-        reason=reason,
-        tests=tuple(tests),
-        lost_boxes=lost_boxes,
-    )
-
-
-def _outcome(loss: float, high: float, p_value: float, margin: float, alpha: float) -> Outcome:
-    if p_value <= alpha and loss >= margin:
-        return "loss"
-    return "no loss" if high < margin else "open"
-
-
-def _map_test(base: Audit, run: Audit, interval: statistics.Interval | None, p_value: float, gate: Gate) -> Test:
-    before, after = base.map50_95.value, run.map50_95.value
-    loss = None if before is None or after is None else before - after
-    outcome: Outcome = "open"
-    settle = None
-    if loss is not None and interval is not None:
-        outcome = _outcome(loss, interval.high, p_value, gate.map_margin, gate.alpha)
-        if outcome == "open" and not math.isclose(loss, gate.map_margin):
-            # The interval narrows with the square root of the images; it has to reach from the loss to the margin.
-            reach = interval.high - loss if loss < gate.map_margin else loss - interval.low
-            needed = run.test_images * (reach / abs(gate.map_margin - loss)) ** 2
-            settle = max(math.ceil(needed), run.test_images + 1) if needed < 100 * run.test_images else None
-    return Test(
-        figure="mAP50-95", base=before, run=after, loss=loss, low=interval.low if interval else None,
-        high=interval.high if interval else None, p_value=p_value, margin=gate.map_margin, lost=None, gained=None,
-        samples=run.test_images, outcome=outcome, settle=settle,
-    )  # fmt: skip
-
-
-def _recall_test(figure: str, pair: Paired, p_value: float | None, factor: float, gate: Gate) -> Test:
-    support = len(pair.base)
-    if support == 0 or p_value is None:
-        return Test(
-            figure=figure, base=None, run=None, loss=None, low=None, high=None, p_value=None, margin=gate.recall_margin,
-            lost=0, gained=0, samples=0, outcome="open", settle=None,
-        )  # fmt: skip
-    interval = statistics.paired_loss_interval(pair.lost, pair.gained, support, confidence=1 - 2 * gate.alpha)
-    loss = (pair.lost - pair.gained) / support
-    outcome = _outcome(loss, interval.high, p_value, gate.recall_margin, gate.alpha)
-    blind = bool(pair.base.mean() < gate.recall_margin)  # the base finds so few that no loss of the margin can happen
-    if outcome == "no loss" and blind:
-        outcome = "open"  # nothing is ruled out
-    settle = None
-    if outcome == "open" and not blind:
-        settle = statistics.boxes_to_settle(
-            pair.lost, pair.gained, support, margin=gate.recall_margin, alpha=gate.alpha, factor=max(factor, 1.0)
-        )
-    return Test(
-        figure=figure, base=float(pair.base.mean()), run=float(pair.run.mean()), loss=loss, low=interval.low,
-        high=interval.high, p_value=p_value, margin=gate.recall_margin, lost=pair.lost, gained=pair.gained,
-        samples=support, outcome=outcome, settle=settle,
-    )  # fmt: skip
-
-
-def _conclude(tests: Sequence[Test], run: Audit, gate: Gate) -> tuple[Verdict, str]:
-    losses = [_say_loss(test) for test in tests if test.outcome == "loss"]
-    copies = run.duplicates
-    if copies is not None and copies.images and copies.near / copies.images > gate.max_duplicates:
-        losses.append(
-            f"{copies.near} of {copies.images} synthetic images repeat another one "
-            f"({copies.near / copies.images:.0%}, limit {gate.max_duplicates:.0%})"
-        )
-    if losses:
-        return Verdict.COLLAPSING, "; ".join(losses) + "."
-    still_open = [test for test in tests if test.outcome == "open"]
-    if still_open:
-        return Verdict.INCONCLUSIVE, "; ".join(_say_open(test) for test in still_open) + "."
-    worst = max((test for test in tests[1:]), key=lambda test: test.high or 0.0, default=None)
-    recall = "" if worst is None else (
-        f"no rare class lost {worst.margin:g} of recall (largest possible loss: {worst.high:.3f}, {worst.figure}), and "
-    )  # fmt: skip
-    return Verdict.HEALTHY, f"{recall}mAP50-95 lost at most {tests[0].high:.3f} (margin {tests[0].margin:g})."
-
-
-def _say_loss(test: Test) -> str:
-    boxes = "" if test.lost is None else f", {test.lost} of {test.samples} boxes lost and {test.gained} gained"
-    return f"{test.figure} fell from {test.base:.3f} to {test.run:.3f} (p = {test.p_value:.2g}{boxes})"
-
-
-def _say_open(test: Test) -> str:
-    if test.base is None or test.loss is None or test.high is None or test.low is None:
-        return f"{test.figure} cannot be measured: there is no test box of it; verify test images that have some"
-    if test.lost is not None and test.base < test.margin:
-        return f"{test.figure} is only {test.base:.3f} in the base run: there is no loss of {test.margin:g} to be seen"
-    what = "boxes" if test.lost is not None else "images"
-    settle = f"{test.settle} test {what} would settle it (now {test.samples})" if test.settle else (
-        "the loss is too near the margin for any number of test " + what
-    )  # fmt: skip
-    return (
-        f"a loss of {test.margin:g} in {test.figure} is neither shown nor ruled out: {test.loss:.3f} "
-        f"({test.low:.3f} to {test.high:.3f}); {settle}"
+        reason=reasons.reason(verdict, tests, lines, others),
+        tests=tests,
+        trends=lines,
+        schedule=gate.schedule,
+        horizon=gate.horizon,
+        seeds=trainings,
+        notes=reasons.notes(tests, run.generation, trainings, gate),
+        warnings=warnings,
+        diagnosis=diagnosis,
+        lost_boxes=_lost(night.baselines[0].first, night.run, rare),
     )
 
 
@@ -259,28 +101,110 @@ def exit_code(verdict: Verdict) -> int:
             assert_never(verdict)
 
 
-def write(path: Path, judgement: Judgement) -> None:
-    """Write a judgement as JSON."""
-    files.write_json(path, asdict(judgement))
+def _family(pairs: Sequence[tuple[Side, Side]], rare: Mapping[int, str], gate: Gate) -> list[Comparison]:
+    margins = {"map_margin": gate.map_margin, "recall_margin": gate.recall_margin, "alpha": gate.alpha}
+    return [found for base, run in pairs for found in comparisons.compare(base, run, rare, **margins)]
 
 
-def read(path: Path) -> Judgement:
-    """Read a judgement.
+def _decide(
+    night: Night, rare: Mapping[int, str], number: int, gate: Gate, *, falling: bool
+) -> tuple[Decision, tuple[Test, ...]]:
+    first = first_look(night, rare, gate)
+    evidence = [one.evidence for one in first]
+    if night.second is None:
+        decision = gating.decide(evidence, gate, night=number, falling=falling)
+        return decision, _tests(first, first, decision, gate)
+    again = _family([(one.second, night.second) for one in night.baselines], rare, gate)
+    whole = comparisons.joined(night.run, night.second)
+    best = _family([(one.both, whole) for one in night.baselines], rare, gate)
+    decision = gating.decide(
+        evidence,
+        gate,
+        night=number,
+        second=[one.evidence for one in again],
+        both=[one.evidence for one in best],
+        falling=falling,
+    )
+    return decision, _tests(first, best, decision, gate)
 
-    Raises:
-        UserError: it is missing or of another version.
-    """
-    try:
-        value = json.loads(path.read_text())
-        return Judgement(
-            **{
-                **value,
-                "verdict": Verdict(value["verdict"]),
-                "tests": tuple(Test(**test) for test in value["tests"]),
-                "lost_boxes": {name: tuple(boxes) for name, boxes in value["lost_boxes"].items()},
-            }
+
+def _tests(first: Sequence[Comparison], best: Sequence[Comparison], decision: Decision, gate: Gate) -> tuple[Test, ...]:
+    parts = zip(first, best, decision.screen.adjusted, decision.outcomes, decision.confirmed, strict=True)
+    return tuple(
+        Test(
+            figure=found.figure,
+            baseline=found.baseline,
+            method=found.method,
+            base=found.base,
+            run=found.run,
+            loss=found.evidence.loss,
+            low=found.low,
+            high=found.high,
+            p_value=adjusted,
+            level=decision.screen.level,
+            confirmed=confirmed,
+            margin=found.evidence.margin,
+            lost=None if found.lost is None else round(found.lost),
+            gained=None if found.gained is None else round(found.gained),
+            samples=found.samples,
+            outcome=outcome,
+            settle=_settle(found, _factor(one, adjusted), decision.screen.level, gate) if outcome == "open" else None,
         )
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing. Run `uv run dvc repro` to make it.") from None
-    except (TypeError, KeyError, AttributeError, ValueError) as error:
-        raise UserError(f"{path} is not a verdict of this version ({error}). Run `uv run dvc repro -f`.") from None
+        for one, found, adjusted, outcome, confirmed in parts
+    )
+
+
+def _factor(first: Comparison, adjusted: float | None) -> float:
+    """What Holm multiplied a p value by; 1 where p is too small, or too large, to tell."""
+    raw = first.evidence.p_value
+    return max(1.0, adjusted / raw) if raw and adjusted is not None else 1.0
+
+
+def _settle(found: Comparison, factor: float, level: float, gate: Gate) -> int | None:
+    loss = found.evidence.loss
+    if loss is None or found.base is None or found.base < found.evidence.margin:
+        return None
+    rule = settling.Rule(
+        margin=found.evidence.margin,
+        alpha=gate.alpha,
+        level=level / factor,
+        trainings=2 if gate.schedule == "confirm" else 1,
+    )
+    if found.lost is not None and found.gained is not None:
+        return settling.boxes_to_settle(found.lost, found.gained, found.samples, rule)
+    return None if found.error is None else settling.images_to_settle(loss, found.error, found.samples, rule)
+
+
+def _trends(run: Audit, night: int, rare: Sequence[str], gate: Gate) -> tuple[Trend, ...]:
+    """Falls over the line: the base, then the generations of this horizon."""
+    line = [one for one in run.line if one.generation == 0 or one.generation > run.generation - night]
+    series = {comparisons.MAP: ([one.map50_95 for one in line], gate.map_margin)}
+    series |= {f"recall of {name}": ([one.recalls.get(name) for one in line], gate.recall_margin) for name in rare}
+    whole = {
+        figure: ([one for one in values if one is not None], margin)
+        for figure, (values, margin) in series.items()
+        if len(values) > 1 and None not in values
+    }
+    found = []
+    for figure, (values, margin) in whole.items():
+        fall = trends.fall(values, gate, figures=len(whole), margin=margin)
+        found.append(
+            Trend(
+                figure=figure,
+                values=tuple(values),
+                slope=fall.slope,
+                p_value=fall.p_value,
+                level=fall.level,
+                falling=fall.falling,
+            )
+        )
+    return tuple(found)
+
+
+def _lost(base: Side, run: Side, rare: Mapping[int, str]) -> dict[str, tuple[str, ...]]:
+    """Boxes that the first training of the base found and the first one of the run did not."""
+    lost = base.boxes[base.found[:, 0] & ~run.found[:, 0]]
+    return {
+        name: tuple(f"{one.image_id}/{one.box}" for one in lost[lost["class_id"] == class_id].itertuples())
+        for class_id, name in rare.items()
+    }

@@ -1,4 +1,4 @@
-"""Audits are read as they were written; what is absent stays absent."""
+"""Audits and verdicts are read as they were written; what is absent stays absent."""
 
 from __future__ import annotations
 
@@ -7,74 +7,46 @@ import math
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core import audits
-from pipeline.core.audits import Audit, ClassFigures, DuplicateFigures, Figure
+from pipeline.core import audits, judgements, nights, records
+from pipeline.core.audits import Audit
 from pipeline.core.errors import UserError
-from tests.builders import audit, class_figures
+from pipeline.core.figures import Figure
+from tests.builders import audit, class_figures, detection_figures, figure
+from tests.imports import ROOT
 
 SHARES = st.none() | st.floats(0, 1)
-COUNTS = st.integers(0, 10**6)
-FIGURES = st.builds(Figure, value=SHARES, low=SHARES, high=SHARES, reason=st.text(max_size=5))
-AUDITS = st.builds(
-    Audit,
-    run=st.text(max_size=5),
-    arm=st.text(max_size=5),
-    generation=COUNTS,
-    test_images=COUNTS,
-    confidence=st.floats(0, 1),
-    iou=st.floats(0, 1),
-    map50_95=FIGURES,
-    map50=FIGURES,
-    classes=st.lists(
-        st.builds(
-            ClassFigures,
-            name=st.text(max_size=5),
-            rare=st.booleans(),
-            support=COUNTS,
-            found=COUNTS,
-            recall=FIGURES,
-            precision=SHARES,
-            ap50_95=SHARES,
-            ap50=SHARES,
-            training_boxes=COUNTS,
-        ),
-        max_size=2,
-    ).map(tuple),
-    real_images=COUNTS,
-    synthetic_images=COUNTS,
-    lineage=st.dictionaries(st.integers(0, 9).map(str), COUNTS, max_size=2),
-    duplicates=st.none()
-    | st.builds(DuplicateFigures, images=COUNTS, exact=COUNTS, near=COUNTS, near_real=COUNTS, threshold=COUNTS),
-    inputs=st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2),
+FIGURES = st.builds(
+    Figure, value=SHARES, low=SHARES, high=SHARES, samples=st.none() | st.integers(0, 10**6), reason=st.text(max_size=5)
 )
+SCHEMAS = {"audit": Audit, "verdict": judgements.Judgement, "confirm": nights.Confirmation}
 
 
-@given(AUDITS)
-def test_round_trip(one: Audit) -> None:
+@given(st.text(max_size=5), FIGURES, st.dictionaries(st.text(max_size=3), st.integers(0, 10**6), max_size=2))
+def test_round_trip(run: str, one: Figure, lineage: dict[str, int]) -> None:
     """An audit is read as it was written, to the last bit."""
+    written = audit("guarded-1", arm=run, map50=one, classes=(class_figures(recall=one),), lineage=lineage)
     with pytest.MonkeyPatch.context() as patch:
         kept: dict[str, str] = {}
         patch.setattr("pipeline.core.files.write_text", lambda path, text: kept.update({str(path): text}))
-        patch.setattr(Path, "read_text", lambda path: kept[str(path)])
-        audits.write(Path("audit.json"), one)
-        assert audits.read(Path("audit.json")) == one
+        patch.setattr(Path, "read_bytes", lambda path: kept[str(path)].encode())
+        audits.write(Path("audit.json"), written)
+        assert audits.read(Path("audit.json")) == written
 
 
 def test_absent_stays_absent(tmp_path: Path) -> None:
     """A class without test boxes has no recall: null in the file, None in the code, never 0 or NaN."""
     path = tmp_path / "audit.json"
-    nothing = Figure(value=None, reason="no test box")
-    audits.write(path, audit(classes=(class_figures(support=0, found=0, recall=nothing, ap50=None, ap50_95=None),)))
+    classes = (class_figures(support=0, found=0, recall=figure(None)),)
+    audits.write(path, audit(classes=classes))
     assert json.loads(path.read_text())["classes"][0]["recall"] == {
-        "value": None, "low": None, "high": None, "reason": "no test box",
+        "value": None, "low": None, "high": None, "samples": None, "reason": "no test box",
     }  # fmt: skip
-    (found,) = audits.read(path).classes
-    assert found.recall == nothing
-    assert found.ap50 is None
+    assert audits.read(path).classes == classes
 
 
 def test_nan_is_refused(tmp_path: Path) -> None:
@@ -91,30 +63,30 @@ def test_rare() -> None:
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "reason"),
     [
-        pytest.param({"extra": 1}, id="key too many"),
-        pytest.param({"map50": None}, id="no figure"),
-        pytest.param({"map50": {"value": 1, "median": 1}}, id="figure of another form"),
-        pytest.param({"classes": [{"name": "one"}]}, id="class of another form"),
-        pytest.param({"duplicates": {"images": 1}}, id="duplicates of another form"),
+        pytest.param({"version": 1}, "version 1, wanted 2", id="older version"),
+        pytest.param({"map50": None}, r"Expected `object`, got `null` - at `\$.map50`", id="no figure"),
+        pytest.param({"map50": {"median": 1}}, "missing required field `value`", id="figure of another form"),
+        pytest.param({"classes": [{"name": "one"}]}, "missing required field `rare`", id="class of another form"),
+        pytest.param({"test_images": "many"}, "Expected `int`, got `str`", id="text for a number"),
     ],
 )
-def test_other_version(change: dict[str, Any], tmp_path: Path) -> None:
-    """An audit of another form is refused, with the command that makes it anew."""
+def test_other_form(change: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    """An audit of another form is refused: what is wrong, where, and the command that makes it anew."""
     path = tmp_path / "audit.json"
     audits.write(path, audit())
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(UserError, match=r"audit\.json is not an audit of this version .*dvc repro -f"):
+    with pytest.raises(UserError, match=rf"audit\.json cannot be read: .*{reason}.*dvc repro -f"):
         audits.read(path)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "3", '"x"', "{}"], ids=str)
-def test_no_audit(content: str, tmp_path: Path) -> None:
-    """A file that is no audit at all is refused too."""
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", '"x"', "{}", "\xff"], ids=repr)
+def test_no_record(content: str, tmp_path: Path) -> None:
+    """A file that is no record at all is refused too."""
     path = tmp_path / "audit.json"
-    path.write_text(content)
-    with pytest.raises(UserError, match=r"is not an audit of this version"):
+    path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(UserError, match=r"audit\.json cannot be read"):
         audits.read(path)
 
 
@@ -122,3 +94,19 @@ def test_missing(tmp_path: Path) -> None:
     """A missing audit says which command makes it."""
     with pytest.raises(UserError, match=r"audit\.json is missing\. Run `uv run dvc repro`"):
         audits.read(tmp_path / "audit.json")
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_published_schema(name: str) -> None:
+    """The schema that is published is that of the records."""
+    published = json.loads((ROOT / "docs" / "schema" / f"{name}.json").read_text())
+    assert published == records.schema(SCHEMAS[name])
+
+
+def test_schema_fits() -> None:
+    """What is written has the fields that the schema requires, at the top and in a nested record."""
+    written = msgspec.to_builtins(audit(detection=detection_figures(("one", "two"))))
+    definitions = records.schema(Audit)["$defs"]
+    nested = {"Audit": written, "Figure": written["map50"], "Confusion": written["detection"]["confusion"]}
+    for name, part in nested.items():
+        assert set(definitions[name]["required"]) <= set(part) <= set(definitions[name]["properties"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,20 +19,19 @@ from pipeline.core.manifest import Row
 from tests import builders
 from tests.builders import row, sha
 
-CORNERS = st.floats(-10, 10_000)
+ENDS = st.tuples(st.floats(-10, 10_000), st.floats(-10, 10_000)).map(sorted)
 RECORDS = st.lists(
     st.tuples(
         st.sampled_from(["val", "test"]),
         st.sampled_from(["0" * 64, "1" * 64, sha("a"), "e" + "0" * 63]),
         st.integers(0, 90),
         st.floats(0, 1),
-        CORNERS,
-        CORNERS,
-        CORNERS,
-        CORNERS,
-    ),
+        ENDS,
+        ENDS,
+    ).map(lambda one: (*one[:4], one[4][0], one[5][0], one[4][1], one[5][1])),
     max_size=5,
 )
+KNOWN = [sha("a"), sha("b")]
 
 
 def predictions(*records: tuple[object, ...]) -> pd.DataFrame:
@@ -67,17 +67,39 @@ def test_rounding_single_precision() -> None:
 
 
 def test_to_detections() -> None:
-    """An image's number is its position; predictions on other images are left out."""
+    """An image's number is its position; predictions on other splits are left out."""
     frame = predictions(
         ("test", sha("b"), 2, 0.9, 1, 2, 3, 4),
         ("val", sha("x"), 1, 0.8, 0, 0, 1, 1),
         ("test", sha("a"), 0, 0.7, 5, 6, 7, 8),
     )
-    found = detections.to_detections(frame, [row("a"), row("b")])
+    found = detections.to_detections(frame, [row("a", split="test"), row("b", split="test")])
     assert found.image.tolist() == [1, 0]
     assert found.class_id.tolist() == [2, 0]
     assert found.confidence.tolist() == [0.9, 0.7]
     assert found.box.tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
+
+
+@pytest.mark.parametrize(
+    ("split", "name"), [("test", "gone"), ("val", "a")], ids=["image_of_neither_split", "image_that_changed_its_split"]
+)
+def test_predictions_for_other_images(split: str, name: str) -> None:
+    """Predictions are for the images that the splits have now: none is dropped because its image is unknown."""
+    frame = predictions(("test", sha("a"), 0, 0.7, 5, 6, 7, 8), (split, sha(name), 2, 0.9, 1, 2, 3, 4))
+    message = (
+        rf"1 predictions, such as one for image {sha(name)} of split {split}, do not belong to the 1 images of split"
+    )
+    with pytest.raises(UserError, match=message):
+        detections.to_detections(frame, [row("a", split="test")])
+
+
+def test_truth_of_other_images() -> None:
+    """Labelled boxes are on the images of the split."""
+    boxes = table(("image_id", sha("gone")))
+    with pytest.raises(
+        UserError, match=rf"1 labelled boxes, such as one of image {sha('gone')}, are on none of the 1 "
+    ):
+        detections.to_truth(boxes, [row("a", split="test")])
 
 
 def test_labelled_boxes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,12 +131,14 @@ def test_nothing_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     """No prediction and no labelled box are tables and arrays of length 0, also after they were written."""
     monkeypatch.chdir(tmp_path)
     rows = put({"empty": []})
-    for frame in (predictions(), detections.labelled_boxes(rows).assign(confidence=0.5)):
-        detections.write(tmp_path / "table.csv", frame)
-        again = detections.read(tmp_path / "table.csv")
-        for table in (frame, again):
-            assert detections.to_detections(table, rows).box.shape == (0, 4)
-            assert detections.to_truth(table, rows).image.dtype == np.int64
+    predicted, boxes = predictions(), detections.labelled_boxes(rows)
+    detections.write(tmp_path / "predictions.csv", predicted)
+    detections.write(tmp_path / "boxes.csv", boxes.assign(found=False))
+    for seen in (predicted, detections.read(tmp_path / "predictions.csv", classes=2, image_ids=[])):
+        assert detections.to_detections(seen, rows).box.shape == (0, 4)
+    for true in (boxes, detections.read(tmp_path / "boxes.csv", classes=2, image_ids=[])):
+        assert detections.to_truth(true, rows).box.shape == (0, 4)
+        assert detections.to_truth(true, rows).image.dtype == np.int64
 
 
 def test_perfect_predictions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,3 +156,129 @@ def test_missing(tmp_path: Path) -> None:
     """A missing table says which command makes it."""
     with pytest.raises(UserError, match=r"boxes\.csv is missing\. Run `uv run dvc repro`"):
         detections.read(tmp_path / "boxes.csv")
+
+
+def table(*changes: tuple[str, object], kind: str = "boxes") -> pd.DataFrame:
+    """Two sound rows of a table, the second changed: columns and what is put there."""
+    corners: dict[str, list[object]] = {
+        "left": [1.0, 2.0],
+        "top": [1.0, 2.0],
+        "right": [5.0, 6.0],
+        "bottom": [5.0, 6.0],
+    }
+    kept: dict[str, list[object]] = {"image_id": list(KNOWN), "class_id": [0, 1], **corners}
+    kept |= {"split": ["val", "test"], "confidence": [0.5, 1.0]} if kind == "predictions" else {
+        "box": [0, 1], "found": [True, False], "found_1": [True, True], "found_2": [False, True]
+    }  # fmt: skip
+    for column, value in changes:
+        kept[column] = [kept[column][0], value]
+    order = detections.PREDICTION_COLUMNS if kind == "predictions" else [*detections.BOX_COLUMNS, "found_1", "found_2"]
+    return pd.DataFrame(kept)[list(order)]
+
+
+def put_table(folder: Path, frame: pd.DataFrame) -> Path:
+    """The table as a file."""
+    detections.write(folder / "table.csv", frame)
+    return folder / "table.csv"
+
+
+@pytest.mark.parametrize("kind", ["predictions", "boxes"])
+def test_sound_tables(kind: str, tmp_path: Path) -> None:
+    """A sound table is read, its numbers in kinds of their own, also where all classes and images are said."""
+    whole = table(kind=kind).astype(dict.fromkeys(["left", "top", "right", "bottom"], int))  # written without a point
+    found = detections.read(put_table(tmp_path, whole), classes=2, image_ids=KNOWN)
+    pd.testing.assert_frame_equal(found, table(kind=kind), check_dtype=False)
+    kinds = {name: str(found[name].dtype) for name in ("class_id", "left", "bottom")}
+    assert kinds == {"class_id": "int64", "left": "float64", "bottom": "float64"}
+
+
+def test_found_by_seed(tmp_path: Path) -> None:
+    """What each training found is a column of its own, the first training's first."""
+    found = detections.found_by_seed(detections.read(put_table(tmp_path, table())))
+    assert found.tolist() == [[True, True, False], [False, True, True]]
+    assert detections.found_by_seed(table().drop(columns=["found_1", "found_2"])).tolist() == [[True], [False]]
+
+
+WRONG: dict[str, tuple[str, tuple[str, object], str]] = {
+    "image_unknown": ("predictions", ("image_id", sha("z")), f"image_id {sha('z')}, wanted one of the 2 known images"),
+    "image_empty": ("boxes", ("image_id", None), "image_id nan, wanted the id of an image"),
+    "class_unknown": ("predictions", ("class_id", 2), "class_id 2, wanted the id of one of 2 classes, 0 to 1"),
+    "class_negative": ("boxes", ("class_id", -1), "class_id -1, wanted a whole number from 0 on"),
+    "class_of_a_half": ("boxes", ("class_id", 0.5), "class_id 0.5, wanted a whole number from 0 on"),
+    "class_by_name": ("predictions", ("class_id", "cat"), "class_id cat, wanted a whole number from 0 on"),
+    "class_absent": ("predictions", ("class_id", None), "class_id nan, wanted a whole number from 0 on"),
+    "box_negative": ("boxes", ("box", -1), "box -1, wanted a whole number from 0 on"),
+    "score_not_a_number": ("predictions", ("confidence", float("nan")), "confidence nan, wanted a number from 0 to 1"),
+    "score_infinite": ("predictions", ("confidence", float("inf")), "confidence inf, wanted a number from 0 to 1"),
+    "score_over_one": ("predictions", ("confidence", 1.01), "confidence 1.01, wanted a number from 0 to 1"),
+    "score_negative": ("predictions", ("confidence", -0.1), "confidence -0.1, wanted a number from 0 to 1"),
+    "corner_not_a_number": ("boxes", ("top", float("nan")), "top nan, wanted a finite number of pixels"),
+    "corner_infinite": ("predictions", ("right", float("inf")), "right inf, wanted a finite number of pixels"),
+    "corner_of_words": ("boxes", ("left", "far"), "left far, wanted a finite number of pixels"),
+    "inside_out": ("predictions", ("right", 1.5), "right 1.5, wanted at least its left"),
+    "upside_down": ("boxes", ("bottom", 1.5), "bottom 1.5, wanted at least its top"),
+    "split_unknown": ("predictions", ("split", "train"), "split train, wanted val or test"),
+    "found_perhaps": ("boxes", ("found_1", "perhaps"), "found_1 perhaps, wanted True or False"),
+    "found_absent": ("boxes", ("found", None), "found nan, wanted True or False"),
+}
+
+
+@pytest.mark.parametrize(("kind", "change", "message"), WRONG.values(), ids=WRONG.keys())
+def test_wrong_tables(kind: str, change: tuple[str, object], message: str, tmp_path: Path) -> None:
+    """What cannot be is refused, with the file and line, what it is, what it should be, and what to do."""
+    path = put_table(tmp_path, table(change, kind=kind))
+    whole = rf"^{re.escape(f'{path} line 3: {message}. Run `uv run dvc repro -f` to make it anew.')}$"
+    with pytest.raises(UserError, match=whole):
+        detections.read(path, classes=2, image_ids=KNOWN)
+
+
+def test_several_wrong_lines(tmp_path: Path) -> None:
+    """The first of several wrong lines is named, and how many there are."""
+    path = put_table(tmp_path, table(kind="predictions").assign(confidence=7.0))
+    with pytest.raises(
+        UserError, match=r"line 2: confidence 7\.0, wanted a number from 0 to 1, and so in 1 more lines"
+    ):
+        detections.read(path)
+
+
+def test_a_box_that_is_there_twice(tmp_path: Path) -> None:
+    """A labelled box has one row: the second is refused."""
+    path = put_table(tmp_path, table(("image_id", sha("a")), ("box", 0)))
+    with pytest.raises(UserError, match="line 3: box 0, wanted every box of an image once"):
+        detections.read(path)
+
+
+COLUMNS: dict[str, tuple[pd.DataFrame, str]] = {
+    "absent": (table(kind="predictions").drop(columns="right"), "lacks right; wanted the columns split, image_id, "),
+    "unknown": (table(kind="predictions").assign(area=1.0), "has unknown area; wanted the columns split, image_id, "),
+    "training_left_out": (table().drop(columns="found_1"), "lacks found_1 and has unknown found_2; wanted"),
+    "neither_table": (
+        pd.DataFrame({"a": [1]}),
+        "lacks image_id, box, class_id, left, top, right, bottom, found and has",
+    ),
+    "another_order": (table()[["found", *table().columns.drop("found")]], "has its columns in another order; wanted"),
+}
+
+
+@pytest.mark.parametrize(("frame", "message"), COLUMNS.values(), ids=COLUMNS.keys())
+def test_wrong_columns(frame: pd.DataFrame, message: str, tmp_path: Path) -> None:
+    """A table with other columns is refused, and they are named."""
+    with pytest.raises(UserError, match=rf"table\.csv {message}"):
+        detections.read(put_table(tmp_path, frame))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is no table of boxes: No columns to parse from file"),
+        ("image_id,box\na,1\nb,2,3,4\n", "is no table of boxes: Error tokenizing data"),
+        ("image_id,box\na,1,7\nb,2,3\n", "has lines longer than its header of 2 columns"),
+    ],
+    ids=["empty_file", "one_line_too_long", "all_lines_too_long"],
+)
+def test_files_that_are_no_tables(text: str, message: str, tmp_path: Path) -> None:
+    """A file that was cut off or is no table is refused by its name."""
+    path = tmp_path / "boxes.csv"
+    path.write_text(text)
+    with pytest.raises(UserError, match=rf"boxes\.csv {message}"):
+        detections.read(path)

@@ -65,7 +65,7 @@ class Book:
 
     def standing(self, *items: tuple[str, str]) -> set[tuple[str, str]]:
         """Those of the items that are accepted now."""
-        return ledger.accepted(ledger.read(self.path), items, self.imports)
+        return set(ledger.accepted(ledger.read(self.path), items, self.imports))
 
 
 @pytest.fixture
@@ -340,6 +340,15 @@ def test_import_missing(book: Book) -> None:
         book.standing((A, OLD))
 
 
+def test_time_of_acceptance() -> None:
+    """The time of an item is that of the newest decision that accepts it as it is."""
+    entries = [
+        Entry(time=time, decision="accept", image_id=A, label_digest=seen, reviewer="", reason="", previous="", hash="")
+        for time, seen in (("2026-01-01", OLD), ("2026-01-02", NEW), ("2026-01-03", NEW))
+    ]
+    assert ledger.accepted(entries, [(A, OLD), (A, NEW)], Path("none")) == {(A, NEW): "2026-01-03"}
+
+
 def test_import_ignores_order() -> None:
     """The same images in another order are the same import."""
     assert ledger.list_digest([(A, OLD), (B, NEW)]) == ledger.list_digest([(B, NEW), (A, OLD)])
@@ -365,4 +374,4 @@ def test_only_the_newest_decision_counts(decisions: list[tuple[Decision, str, st
     items = [(image, seen) for image in (A, B) for seen in (OLD, NEW)]
     last = {entry.image_id: entry for entry in entries}
     expected = {(one.image_id, one.label_digest) for one in last.values() if one.decision == "accept"}
-    assert ledger.accepted(entries, items, Path("none")) == expected
+    assert set(ledger.accepted(entries, items, Path("none"))) == expected

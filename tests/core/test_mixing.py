@@ -19,7 +19,7 @@ from tests.builders import row, synthetic_row
 
 POLICIES: list[Policy] = list(get_args(Policy))
 ARMS = st.builds(Arm, policy=st.sampled_from(POLICIES), ratio=st.integers(0, 100).map(lambda percent: percent / 100))
-ALL_REAL = Mix(total="all-real", min_real_a_class=0)
+ALL_REAL = Mix(total="all-real", min_real_a_class=0, min_support=20)
 
 
 def real_rows(count: int) -> list[Row]:
@@ -49,7 +49,7 @@ def origins(rows: list[Row]) -> Shares:
 @given(real=st.integers(0, 2000), arm=ARMS, total=st.just("all-real") | st.integers(1, 2000))
 def test_ratio_is_met_to_the_image(real: int, arm: Arm, total: int | str) -> None:
     """No other number of synthetic images would be nearer to the ratio, and no real image is asked for twice."""
-    mix = Mix(total=total, min_real_a_class=0)  # type: ignore[arg-type]
+    mix = Mix(total=total, min_real_a_class=0, min_support=20)  # type: ignore[arg-type]
     try:
         found = mixing.shares(real, arm, mix)
     except UserError:
@@ -84,21 +84,21 @@ def test_ratio_is_met_to_the_image(real: int, arm: Arm, total: int | str) -> Non
 )
 def test_shares(policy: Policy, ratio: float, total: int, wanted: Shares) -> None:
     """The numbers of the default project and of studies, worked out by hand."""
-    mix = Mix(total=total, min_real_a_class=0)
+    mix = Mix(total=total, min_real_a_class=0, min_support=20)
     assert mixing.shares(640, Arm(policy=policy, ratio=ratio), mix) == wanted
 
 
 def test_too_few_real() -> None:
     """A total that asks for more real images than there are is refused, with what would help."""
     with pytest.raises(UserError, match=r"mix\.total is 100 and the ratio 0\.2: wanted 80 real images, there are 79"):
-        mixing.shares(79, Arm(policy="accumulate", ratio=0.2), Mix(total=100, min_real_a_class=0))
+        mixing.shares(79, Arm(policy="accumulate", ratio=0.2), Mix(total=100, min_real_a_class=0, min_support=20))
 
 
 @settings(max_examples=80, deadline=None)
 @given(arm=ARMS, total=st.just("all-real") | st.integers(1, 60), seed=st.integers(0, 3))
 def test_choice(arm: Arm, total: int | str, seed: int) -> None:
     """The chosen images are as many of each origin as wanted, each once, from the sets that the policy allows."""
-    mix = Mix(total=total, min_real_a_class=0)  # type: ignore[arg-type]
+    mix = Mix(total=total, min_real_a_class=0, min_support=20)  # type: ignore[arg-type]
     real, old, newest = real_rows(60), synthetic_rows(40), synthetic_rows(40, generation=2)
     try:
         wanted = mixing.shares(60, arm, mix)
@@ -143,7 +143,7 @@ def holders(rows: list[Row]) -> Counter[int]:
 def test_floor(floor: int, seed: int) -> None:
     """Each class keeps as many real images as the floor asks for, or all that it has; the ratio is still met."""
     real, made = real_rows(200), synthetic_rows(100)
-    mix = Mix(total=100, min_real_a_class=floor)
+    mix = Mix(total=100, min_real_a_class=floor, min_support=20)
     chosen = mixing.choose(real, made, made, Arm(policy="accumulate", ratio=0.4), mix, rng(seed))
     assert origins(chosen) == Shares(real=60, synthetic=40)
     have, kept = holders(real), holders(chosen)
@@ -153,7 +153,7 @@ def test_floor(floor: int, seed: int) -> None:
 
 def test_floor_does_not_fit() -> None:
     """A floor that takes more real images than the mixture has room for is refused."""
-    mix = Mix(total=10, min_real_a_class=20)
+    mix = Mix(total=10, min_real_a_class=20, min_support=20)
     made = synthetic_rows(20)
     with pytest.raises(UserError, match=r"min_real_a_class is 20: that takes 20 real images, .* room for 5"):
         mixing.choose(real_rows(200), made, made, Arm(policy="accumulate", ratio=0.5), mix, rng())
@@ -163,7 +163,12 @@ def test_no_real_at_all() -> None:
     """At a ratio of 1 the floor asks for nothing: the arm is meant to have no real image."""
     made = synthetic_rows(20)
     chosen = mixing.choose(
-        real_rows(20), made, made, Arm(policy="replace", ratio=1), Mix(total=20, min_real_a_class=5), rng()
+        real_rows(20),
+        made,
+        made,
+        Arm(policy="replace", ratio=1),
+        Mix(total=20, min_real_a_class=5, min_support=20),
+        rng(),
     )
     assert origins(chosen) == Shares(real=0, synthetic=20)
 

@@ -14,12 +14,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core import lost, pictures, report_files, report_tables, report_words, reporting
-from pipeline.core.audits import Audit, Figure
+from pipeline.core import (
+    lost,
+    pictures,
+    report_data,
+    report_files,
+    report_numbers,
+    report_tables,
+    report_words,
+    reporting,
+)
+from pipeline.core.audits import Audit
 from pipeline.core.errors import UserError
+from pipeline.core.figures import Figure
+from pipeline.core.judgements import Verdict
 from pipeline.core.labels import Box
 from pipeline.core.pictures import Gallery, Picture
-from pipeline.core.verdicts import Verdict
 from tests import builders
 from tests import report_builders as build
 
@@ -152,11 +162,11 @@ def test_absent_figures_are_dashes_with_their_reason() -> None:
     """What cannot be computed is a dash with the reason beside it, never 0."""
     history = without_test_boxes()
     row = report_tables.table_row(history.base, ["cat", "lynx"])
-    assert row.cells[0].text == row.cells[1].text == row.cells[3].text == report_files.ABSENT
+    assert row.cells[0].text == row.cells[1].text == row.cells[3].text == report_numbers.ABSENT
     assert row.cells[3].notes == ("no test box", "trained on 10")
-    assert report_words.rare_note(history) == f"{report_files.ABSENT} no test box of a rare class"
+    assert report_words.rare_note(history) == f"{report_numbers.ABSENT} no test box of a rare class"
     card = report_words.card(history, history.arms[0])
-    assert {change.before for change in card.changes} == {report_files.ABSENT}
+    assert {change.before for change in card.changes} == {report_numbers.ABSENT}
 
 
 def test_table_names_a_class_that_training_never_saw() -> None:
@@ -169,7 +179,7 @@ def test_table_names_a_class_that_training_never_saw() -> None:
 
 def test_lineage_bars_fill_the_whole() -> None:
     """The parts of a lineage bar add up to its length."""
-    for panel in report_tables.lineage_panels(build.history()):
+    for panel in report_data.lineage_panels(build.history()):
         for row in panel.rows:
             assert sum(bar.width for bar in row.bars) == pytest.approx(100)
 
@@ -205,13 +215,18 @@ def test_summary_begins_with_the_verdicts() -> None:
     """Whoever opens the pull request sees the verdicts first."""
     lines = report_files.summary(build.history()).splitlines()
     assert lines[2].startswith("- ✅ **tame: HEALTHY** in generation 1.")
-    assert lines[3].startswith("- ❌ **wild: COLLAPSING** in generation 2. recall of lynx fell.")
+    assert lines[3] == "  - Diagnosis: the evidence supports none."
+    assert lines[5].startswith("- ❌ **wild: COLLAPSING** in generation 2. recall of lynx fell.")
+    assert lines[6] == "  - Diagnosis: collapse. what to do about collapse."
+    assert lines[7] == "  - 1 early warning: vanishing-class."
 
 
 def test_metrics_are_finite_and_leave_out_what_is_absent() -> None:
     """The metrics are JSON without NaN; an absent figure has no key, and the base run no verdict."""
     text = json.dumps(report_files.metrics(without_test_boxes()), allow_nan=False)
-    assert json.loads(text)["base"] == {"recall": {"cat": 0.975}}
+    base = json.loads(text)["base"]
+    assert base["recall"] == {"cat": 0.975}
+    assert not base.keys() & {"map50_95", "map50", "rare_recall", "verdict", "coverage"}
     full = report_files.metrics(build.history())
     assert list(full) == ["base", "tame-1", "wild-1", "wild-2"]
     assert full["wild-2"] == {
@@ -220,6 +235,14 @@ def test_metrics_are_finite_and_leave_out_what_is_absent() -> None:
         "map50": 0.9,
         "rare_recall": 0.3,
         "recall": {"cat": 0.975, "lynx": 0.3},
+        "calibration_error": 0.04,
+        "false_positives_an_image": 0.3,
+        "verified_share": 1.0,
+        "near_duplicate_objects": 0.3,
+        "copied_objects": 0.02,
+        "coverage": 0.9,
+        "lost_tail": 0.05,
+        "early_warnings": 1,
     }
 
 

@@ -1,0 +1,191 @@
+"""A night as the gate sees it: a run, the baselines that it is held against, and the second trainings of either."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core import comparisons, detections, paths, records
+from pipeline.core.audits import Audit
+from pipeline.core.comparisons import Side
+from pipeline.core.errors import UserError
+from pipeline.core.paths import RunPaths
+
+VERSION = 1  # of summary.json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmation:
+    """What the stage `confirm` did for a run; `docs/schema/confirm.json` is its published schema.
+
+    Attributes:
+        version: of this format.
+        run: its name.
+        needed: whether one more training was made.
+        reason: why, or why not.
+        test: as in the audit; empty where nothing was trained.
+        test_images: number of test images; 0 where nothing was trained.
+        iou: as in the audit; None where nothing was trained.
+        confidence: the operating point of that training, chosen on val; None where nothing was trained.
+        map50_95: of that training; None without test boxes, or where nothing was trained.
+    """
+
+    version: int = VERSION
+    run: str
+    needed: bool
+    reason: str
+    test: str = ""
+    test_images: int = 0
+    iou: float | None = None
+    confidence: float | None = None
+    map50_95: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """What a run is held against, and the second training on either side.
+
+    Attributes:
+        first: the trainings of the baseline.
+        second: one more; the first ones again, where there is none.
+        both: all of them.
+    """
+
+    first: Side
+    second: Side
+    both: Side
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Night:
+    """The tables of a run, and those that it is held against.
+
+    Attributes:
+        run: its trainings.
+        second: one more, where the first ones looked bad; None where there is none.
+        baselines: the base run; then the best run so far, where that is another.
+    """
+
+    run: Side
+    second: Side | None
+    baselines: tuple[Baseline, ...]
+
+
+def summary_path(run: RunPaths) -> Path:
+    """Where the stage `confirm` says what it did for a run."""
+    return run.confirm / "summary.json"
+
+
+def read_confirmation(run: RunPaths) -> Confirmation:
+    """Read what the stage `confirm` did for a run.
+
+    Raises:
+        UserError: it is missing, of another version, or damaged.
+    """
+    return records.read(summary_path(run), Confirmation, VERSION)
+
+
+def load(base: Audit, run: Audit, *, confirmed: bool) -> Night:
+    """Read the tables of a run and of its baselines.
+
+    Args:
+        base: audit of the base run.
+        run: audit of the run.
+        confirmed: whether second trainings are to be read too, as far as there are any.
+
+    Raises:
+        UserError: the runs or their second trainings were measured on other test splits, or a table is missing, damaged
+            or does not fit the others.
+    """
+    require_same_test(base, run)
+    here, there = RunPaths(run.run), RunPaths(base.run)
+    again = second(here, run) if confirmed else None
+    baselines = [_baseline(first(base), second(there, base) if again else None)]
+    if run.best != paths.BASE:
+        baselines.append(_baseline(_of_best(run), None))
+    return Night(run=first(run), second=again, baselines=tuple(baselines))
+
+
+def first(audit: Audit) -> Side:
+    """The trainings of a run, from its audit's tables.
+
+    Raises:
+        UserError: a table is missing or damaged.
+    """
+    here = RunPaths(audit.run)
+    return comparisons.side(
+        audit.run,
+        detections.read(here.boxes, classes=len(audit.classes)),
+        _replicates(here.replicates),
+        audit.seed_map50_95,
+        images=audit.test_images,
+    )
+
+
+def second(here: RunPaths, audit: Audit) -> Side | None:
+    """The second training of a run; None where `confirm` did not find one needed.
+
+    Raises:
+        UserError: a table is missing or damaged, or it was measured on another test split than the audit.
+    """
+    found = read_confirmation(here)
+    if not found.needed:
+        return None
+    if (found.test, found.test_images, found.iou) != (audit.test, audit.test_images, audit.iou):
+        raise UserError(
+            f"the second training of {here.run} was measured on another test split, or at another audit.iou, than its "
+            "audit. Run `uv run dvc repro`."
+        )
+    return comparisons.side(
+        here.run,
+        detections.read(here.confirm / here.boxes.name, classes=len(audit.classes)),
+        _replicates(here.confirm / here.replicates.name),
+        (found.map50_95,),
+        images=audit.test_images,
+    )
+
+
+def require_same_test(base: Audit, run: Audit) -> None:
+    """Refuse to compare runs on different test splits.
+
+    Raises:
+        UserError: the test images, their labels or classes are others, or the IoU from which a box counts as found.
+    """
+    if base.test != run.test or base.test_images != run.test_images:
+        raise UserError(
+            f"the audits of {base.run} and {run.run} are of different test splits "
+            f"({base.test[:12]} with {base.test_images} images, {run.test[:12]} with {run.test_images}). "
+            "Run `uv run dvc repro`, so that both are measured on the one that is frozen now."
+        )
+    if base.iou != run.iou or [one.name for one in base.classes] != [one.name for one in run.classes]:
+        raise UserError(
+            f"the audits of {base.run} and {run.run} have other classes or another audit.iou. Run `uv run dvc repro`."
+        )
+
+
+def _of_best(run: Audit) -> Side:
+    folder, own = RunPaths(run.run).best, RunPaths(run.run)
+    replicates = _replicates(folder / own.replicates.name)
+    first = next((one.map50_95 for one in run.line if one.run == run.best), None)
+    # of further trainings only the replicates are kept: their means lie as far apart as the figures themselves
+    columns = [name for name in replicates.columns if name.startswith("map50_95")]
+    means = [float(np.nanmean(replicates[name])) if first is not None else 0.0 for name in columns]
+    maps = [None if first is None else first + one - means[0] for one in means]
+    boxes = detections.read(folder / own.boxes.name, classes=len(run.classes))
+    return comparisons.side(run.best, boxes, replicates, maps, images=run.test_images)
+
+
+def _baseline(first: Side, second: Side | None) -> Baseline:
+    return Baseline(
+        first=first, second=second or first, both=first if second is None else comparisons.joined(first, second)
+    )
+
+
+def _replicates(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing. Run `uv run dvc repro` to make it.") from None

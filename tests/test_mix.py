@@ -1,0 +1,150 @@
+"""The mix of a run: its lists, the history of counts that it keeps, and what it warns of before training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline import mix
+from pipeline.core import forecasts, manifest, paths
+from pipeline.core.errors import UserError
+from pipeline.core.figures import Forecast
+from pipeline.core.manifest import Row
+from pipeline.core.paths import RunPaths
+from pipeline.core.sections import Policy
+from tests.builders import row, synthetic_row
+from tests.project import ROOT
+
+REAL = [row(f"real {number}", boxes=((0, 9), *([(1, 3)] if number < 20 else []))) for number in range(40)]
+
+
+@pytest.fixture(autouse=True)
+def _project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A project of 40 verified images of two classes, 360 and 60 boxes, and two arms of two generations."""
+    monkeypatch.chdir(tmp_path)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["runs"] = {
+        f"{arm}-{number}": {
+            "arm": arm,
+            "generation": number,
+            "previous": f"{arm}-{number - 1}" if number > 1 else "base",
+        }
+        for arm in ("guarded", "recursive")
+        for number in (1, 2)
+    }
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    held_out = [row("val", split="val"), row("test", split="test")]
+    manifest.write(paths.VERIFIED_MANIFEST, [*REAL, *held_out])
+    paths.REAL_CLASSES.parent.mkdir(parents=True)
+    paths.REAL_CLASSES.write_text(json.dumps(["common", "rare"]))
+
+
+def generated(run: str, generation: int, rare: int) -> list[Row]:
+    """40 synthetic images of a run, the first of them with a rare box each."""
+    rows = [
+        synthetic_row(
+            f"{run} {number}", run=run, generation=generation, lineage_depth=generation,
+            boxes=((0, 9), *([(1, 1)] if number < rare else [])),
+        )
+        for number in range(40)
+    ]  # fmt: skip
+    manifest.write(RunPaths(run).synthetic_manifest, rows)
+    return rows
+
+
+def test_base(capsys: pytest.CaptureFixture[str]) -> None:
+    """Generation 0 trains on all real training images; its counts begin the history, and nothing is foretold."""
+    mix.main("base")
+    outlook = forecasts.read(RunPaths("base").forecasts)
+    (only,) = outlook.history
+    assert (only.run, only.generation, only.training, only.real) == ("base", 0, (360, 60), (360, 60))
+    assert (only.synthetic, only.images, only.made, only.used) == ((0, 0), 40, 0, 0)
+    assert [one.generation.value for one in outlook.forecasts] == [None, None]
+    assert {one.image_id for one in manifest.read(RunPaths("base").mix_manifest)} == {one.image_id for one in REAL}
+    assert capsys.readouterr().err == "mix base: 40 real and 0 synthetic images\n"
+
+
+def test_a_class_that_vanishes(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where each generation replaces the last and halves a class, mix says before training when it will be lost."""
+    generated("recursive-1", 1, 32)
+    mix.main("base")
+    mix.main("recursive-1")
+    outlook = forecasts.read(RunPaths("recursive-1").forecasts)
+    assert [one.run for one in outlook.history] == ["base", "recursive-1"]
+    assert [one.training for one in outlook.history] == [(360, 60), (360, 32)]
+    assert outlook.history[1].real == (0, 0)
+    common, rare = outlook.forecasts
+    assert (common.warning, rare.warning) == (False, True)
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("mix recursive-1: WARNING: class rare: share halves every ")
+    assert "; under 20 training boxes in generation " in said
+
+
+def test_a_class_that_is_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    """A class under the need now is warned of as a fact."""
+    mix.main("base")
+    for number, rare in ((1, 30), (2, 12)):
+        generated(f"recursive-{number}", number, rare)
+        mix.main(f"recursive-{number}")
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == "mix recursive-2: WARNING: class rare: 12 training boxes now, under 20 since generation 2"
+    outlook = forecasts.read(RunPaths("recursive-2").forecasts)
+    assert [one.run for one in outlook.history] == ["base", "recursive-1", "recursive-2"]
+    assert [one.boxes for one in outlook.forecasts] == [(360, 360, 360), (60, 30, 12)]
+
+
+def test_forecasts_are_of_the_arm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The forecasts are made for the policy of the run's arm, with the need and the horizon of params.yaml."""
+    seen: list[tuple[str, int, int]] = []
+    plain = forecasts.forecast
+
+    def noted(*args: Any, policy: Policy, need: int, horizon: int, **more: Any) -> tuple[Forecast, ...]:
+        seen.append((policy, need, horizon))
+        return plain(*args, policy=policy, need=need, horizon=horizon, **more)
+
+    monkeypatch.setattr(forecasts, "forecast", noted)
+    mix.main("base")
+    for run in ("guarded-1", "recursive-1"):
+        generated(run, 1, 30)
+        mix.main(run)
+    assert seen == [("accumulate", 20, 30), ("accumulate", 20, 30), ("replace", 20, 30)]
+
+
+def test_real_images_hold_a_class(capsys: pytest.CaptureFixture[str]) -> None:
+    """With all real images kept, the same synthetic images make no class vanish, and nothing is warned of."""
+    mix.main("base")
+    for number, rare in ((1, 30), (2, 12)):
+        generated(f"guarded-{number}", number, rare)
+        mix.main(f"guarded-{number}")
+    history = forecasts.read(RunPaths("guarded-2").forecasts).history
+    assert history[-1].real == (360, 60)
+    assert history[-1].used == 13
+    assert history[-1].made == 40
+    assert len(manifest.read(RunPaths("guarded-2").pool_manifest)) == 80
+    assert "WARNING" not in capsys.readouterr().err
+
+
+def test_same_again() -> None:
+    """A mix made again is the same to the byte."""
+    generated("recursive-1", 1, 25)
+    written = []
+    for _ in range(2):
+        mix.main("base")
+        mix.main("recursive-1")
+        folder = RunPaths("recursive-1").mix
+        written.append({path.name: path.read_bytes() for path in sorted(folder.iterdir())})
+    assert written[0] == written[1]
+    assert list(written[0]) == ["forecasts.json", "manifest.csv", "pool.csv", "summary.json", "train.txt"]
+
+
+def test_without_the_previous_history() -> None:
+    """A previous mix of an older kind has no history: it is named, with what to do."""
+    generated("recursive-1", 1, 25)
+    mix.main("base")
+    RunPaths("base").forecasts.unlink()
+    with pytest.raises(UserError, match=r"data/mix/base/forecasts\.json is missing.*dvc repro"):
+        mix.main("recursive-1")
