@@ -25,7 +25,9 @@ def main(run: str) -> None:
         audit,
         settings.gate,
         warnings=early_warnings.warn(base, audit, neighbours=settings.audit.neighbours),
-        diagnosis=diagnosis.diagnose(base, previous, audit),
+        diagnosis=diagnosis.diagnose(
+            base, previous, audit, map_margin=settings.gate.map_margin, recall_margin=settings.gate.recall_margin
+        ),
     )
     judgements.write(here.gate, judgement)
     stage.report(f"gate {run}: {judgement.verdict}: {judgement.reason}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +26,17 @@ CLASSES = ["one", "three", "zero", "six"]
 KEPT = CLASSES[:2]  # those of the second data set
 FEW = 10  # images of the tiny training set
 
-MIX, REST = ("generate", "mix"), ("train", "audit")
+ALL = ("generate", "mix", "train", "audit")
 STAGES = """
 import sys
 import pipeline.audit, pipeline.generate, pipeline.mix, pipeline.train
-run, *stages = sys.argv[1:]
-for stage in stages:
-    getattr(pipeline, stage).main(run)
+stages = sys.argv[1].split()
+for run in sys.argv[2:]:
+    for stage in stages:
+        getattr(pipeline, stage).main(run)
 """
 STUCK = """
 import dataclasses
-import sys
 import numpy as np
 import pipeline.generate
 from pipeline.core import mixture
@@ -52,7 +53,6 @@ def fit(examples, settings, rng):
     return again
 
 pipeline.generate.GENERATORS = {"mixture": fit}
-pipeline.generate.main(sys.argv[1])
 """
 
 
@@ -90,9 +90,10 @@ def other_set(params: dict[str, Any]) -> None:
     params["ingest"]["digits"]["classes"] = KEPT
 
 
-def stages(project: Project, run: str, *names: str, script: str = STAGES) -> None:
-    """Run stages of one run in one process, which saves their imports."""
-    done = project.run(sys.executable, "-c", script, run, *names, PYTHONPATH=str(project.folder))
+def stages(project: Project, names: Sequence[str], *runs: str, before: str = "") -> None:
+    """Run stages of some runs, one run after the other, in one process, which saves their imports."""
+    code = (sys.executable, "-c", before + STAGES, " ".join(names))
+    done = project.run(*code, *runs, PYTHONPATH=str(project.folder))
     assert done.code == 0, done.output
 
 
@@ -121,27 +122,25 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     accept(made)
     done = made.run(sys.executable, "-m", "pipeline.verify")
     assert done.code == 0, done.output
-    stages(made, paths.BASE, "mix", *REST)
+    stages(made, ALL[1:], paths.BASE)
     return made
 
 
 def test_healthy_run_has_none(project: Project) -> None:
     """A run that keeps all real images, and adds a third as many synthetic ones, has none of the four."""
-    stages(project, "guarded-1", *MIX, *REST)
+    stages(project, ALL, "guarded-1")
     assert supported(project, "guarded-1") == {}
 
 
 def test_recursion_is_collapse(project: Project) -> None:
     """Two generations that train on the output of the one before alone are a collapse, and nothing else."""
-    stages(project, "recursive-1", *MIX, *REST)
-    stages(project, "recursive-2", *MIX, *REST)
+    stages(project, ALL, "recursive-1", "recursive-2")
     assert list(supported(project, "recursive-2", previous="recursive-1")) == ["collapse"]
 
 
 def test_near_copies_are_a_mode_collapse(project: Project) -> None:
     """A generator that emits three pages over and over is a mode collapse, though all real images are kept."""
-    stages(project, "stuck-1", script=STUCK)
-    stages(project, "stuck-1", "mix", *REST)
+    stages(project, ALL, "stuck-1", before=STUCK)
     assert list(supported(project, "stuck-1")) == ["mode collapse"]
 
 
@@ -150,7 +149,7 @@ def test_tiny_training_set_is_overfitting(project: Project) -> None:
     project.change(lambda params: params["mix"].update(total=FEW))
     nothing_generated(project, "few-1")
     try:
-        stages(project, "few-1", "mix", *REST)
+        stages(project, ALL[1:], "few-1")
     finally:
         project.change(lambda params: params["mix"].update(total="all-real"))
     assert list(supported(project, "few-1")) == ["overfitting"]
@@ -166,7 +165,7 @@ def test_second_data_set_is_forgetting(project: Project, tmp_path: Path) -> None
         for name in (Path(row.path), row.label_path):
             shutil.copyfile(second.folder / name, project.folder / name)
     nothing_generated(project, "second-1")
-    stages(project, "second-1", "mix")
+    stages(project, ["mix"], "second-1")
     manifest.write(project.folder / RunPaths("second-1").mix_manifest, rows)
-    stages(project, "second-1", *REST)
+    stages(project, ["train", "audit"], "second-1")
     assert list(supported(project, "second-1")) == ["forgetting"]

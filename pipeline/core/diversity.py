@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import eigvalsh
+from threadpoolctl import threadpool_limits
 
 from pipeline.core import neighbours
 from pipeline.core.figures import Diversity, Figure
@@ -141,7 +142,8 @@ def measure(
             one.objects.take(np.flatnonzero(one.classes == class_id)) for one in (synthetic, train, val)
         )
         both.append((name, made, true, unseen))
-    return tuple(_compare(name, items, neighbours, limit, source) for name, *items in both)
+    with threadpool_limits(limits=1, user_api="blas"):  # the matrices are small: a second thread mostly waits, busily
+        return tuple(_compare(name, items, neighbours, limit, source) for name, *items in both)
 
 
 def _compare(name: str, items: Sequence[Items], k: int, limit: int, source: np.random.Generator) -> Diversity:

@@ -50,7 +50,7 @@ class Baseline:
 
     Attributes:
         first: the trainings of the baseline.
-        second: one more; the first ones again, where there is none.
+        second: one more; of the best run so far, the base's; the first ones again, where there is none.
         both: all of them.
     """
 
@@ -103,9 +103,12 @@ def load(base: Audit, run: Audit, *, confirmed: bool) -> Night:
     require_same_test(base, run)
     here, there = RunPaths(run.run), RunPaths(base.run)
     again = second(here, run) if confirmed else None
-    baselines = [_baseline(first(base), second(there, base) if again else None)]
+    base_again = second(there, base) if again else None
+    baselines = [_baseline(first(base), base_again)]
     if run.best != paths.BASE:
-        baselines.append(_baseline(_of_best(run), None))
+        # The best run is the luckiest so far: held twice against the same luck, healthy runs would look bad twice. The
+        # base's second training stands in for one of its own.
+        baselines.append(_baseline(_of_best(run), base_again))
     return Night(run=first(run), second=again, baselines=tuple(baselines))
 
 

@@ -95,11 +95,12 @@ def judge(
     """
     best = _best(month) if against_best != "never" else [-1] * NIGHTS
     first = _first(month, best, gates[0], memory)
-    confirming = [gate for gate in gates if gate.schedule == "confirm"]
+    # What looks bad at one level does so at any looser one.
+    loosest = max((gate for gate in gates if gate.schedule == "confirm"), key=lambda gate: gate.level, default=None)
     looking_bad = [
         night
         for night, evidence in enumerate(first)
-        if any(gating.screen(evidence, gate, night=night + 1).suspicious for gate in confirming)
+        if loosest and gating.screen(evidence, loosest, night=night + 1).suspicious
     ]
     stand_in = {
         night: month.again() if against_best == "confirmed" else month.run(best[night])

@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from studies.calibration import draws, judging, simulation
+from pipeline.core import schedules
+from pipeline.core.errors import UserError
+from pipeline.core.sections import Gate
+from studies.calibration import draws, judging, simulation, wording
 from studies.calibration.judging import AgainstBest
-from studies.calibration.matches import MatchTable
 from studies.calibration.simulation import BOXES
-from studies.calibration.summary import WITHIN, NightShare, Result, Row, Share
+from studies.calibration.summary import WITHIN, Result, Row, Share
 
 PATH = Path("docs/calibration.md")
 GOAL = {"false alarms": 0.05, "false HEALTHY": 0.05, "caught": 0.9}
-
-
-def facts(table: MatchTable) -> dict[str, float | str]:
-    """What the page says of the match table."""
-    found: dict[str, float | str] = {"trainings": table.trainings, "images": table.images}
-    for iou, hits in table.found.items():
-        for class_id in table.rare:
-            recall = hits[:, table.class_id == class_id].mean(axis=1)
-            name = f"{table.classes[class_id]} at IoU {iou:g}"
-            found[f"recall of {name}"] = round(float(recall.mean()), 3)
-            found[f"recall of {name}, between trainings"] = round(float(recall.std(ddof=1)), 4)
-    for class_id in table.rare:
-        found[f"boxes of {table.classes[class_id]}"] = int((table.class_id == class_id).sum())
-    mean = table.precision.mean(axis=1)
-    found["mAP50-95"] = round(float(mean.mean()), 3)
-    found["mAP50-95, between trainings"] = round(float(mean.std(ddof=1)), 4)
-    checked = table.meta.get("checks")
-    if isinstance(checked, Mapping):
-        found |= {f"check: {name}": round(float(value), 4) for name, value in checked.items()}
-    found["made by"] = str(table.meta.get("command", ""))
-    return found
 
 
 def render(result: Result) -> str:
@@ -51,31 +32,37 @@ def render(result: Result) -> str:
         _best(result, own),
         _method(result),
     ]
-    return "\n\n".join(parts) + "\n"
+    blocks = "\n\n".join(parts).split("\n\n")
+    return "\n\n".join(wording.wrapped(block) for block in blocks) + "\n"
 
 
 def recommended(result: Result) -> float | None:
-    """The loosest level of confirmation whose false alarms are within alpha for every size, intervals included."""
+    """The loosest level that the gate takes and whose false alarms are within alpha for every size, intervals included.
+
+    None if there is none.
+    """
     alpha = float(result.gate["alpha"])
     fitting = [
         level
-        for level in simulation.levels(float(result.gate["level"]))
-        if all(result.find(simulation.confirm_at(level), boxes).alarm.high <= alpha for boxes in BOXES)
+        for level in _levels_of(result)
+        if _is_taken(result, level)
+        and all(result.find(simulation.confirm_at(level), boxes).alarm.high <= alpha for boxes in BOXES)
     ]
     return max(fitting, default=None)
 
 
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
+def _levels_of(result: Result) -> tuple[float, ...]:
+    return simulation.levels(float(result.gate["level"]))
 
 
-def _share(one: Share | NightShare | None) -> str:
-    return "-" if one is None else f"{_percent(one.value)} ({100 * one.low:.1f} to {100 * one.high:.1f})"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def _is_taken(result: Result, level: float) -> bool:
+    """Whether the gate's own budget allows a level of confirmation."""
+    gate = Gate(**{**result.gate, "level": level, "schedule": "confirm", "max_duplicates": 1.0})  # type: ignore[arg-type]
+    try:
+        schedules.require_budget(gate)
+    except UserError:
+        return False
+    return True
 
 
 def _head(result: Result, own: str) -> str:
@@ -103,7 +90,7 @@ def _goals(result: Result, own: str) -> str:
         for row in result.rows
         if row.rule == own and (row.seeds, row.iou, row.against_best) == (1, worst.iou, "confirmed")
     ]
-    blind = max((row for row in false if row.false_healthy), key=lambda row: _value(row.false_healthy))
+    blind = max((row for row in false if row.false_healthy), key=lambda row: wording.value(row.false_healthy))
     caught = result.find(own, 60, 0.2, "sudden")
     within = caught.within[3] if caught.within else None
     goals = [
@@ -115,15 +102,36 @@ def _goals(result: Result, own: str) -> str:
     ]  # fmt: skip
     rows = []
     for text, side, goal, got, row in goals:
-        value = _value(got)
+        value = wording.value(got)
         met = value <= goal if side == "at most" else value >= goal
         where = f"{row.boxes} boxes" + (f", {100 * row.points:g} points, {row.pace}" if row.points else "")
-        rows.append([text, f"{side} {100 * goal:g} %", _share(got), where, "yes" if met else "**no**"])
-    return "## The goals\n\n" + _table(["wanted", "goal", "got", "where", "met"], rows)
+        rows.append([text, f"{side} {100 * goal:g} %", wording.share(got), where, "yes" if met else "**no**"])
+    return (
+        "## The goals\n\n"
+        + wording.table(["wanted", "goal", "got", "where", "met"], rows)
+        + "\n\n"
+        + _wanting(result, own)
+    )
 
 
-def _value(one: Share | NightShare | None) -> float:
-    return one.value if one else 0.0
+def _wanting(result: Result, own: str) -> str:
+    """What the data cannot give, and what would."""
+    few, some, many = (wording.share(wording.window(result.find(own, boxes, 0.2, "sudden"), 3)) for boxes in BOXES)
+    ten = [wording.share(wording.window(result.find(own, boxes, 0.1, "sudden"), 3)) for boxes in BOXES]
+    weak_iou = max(row.iou for row in result.rows)
+    weak = [max(_weak(result, own, weak_iou, seeds), key=wording.value) for seeds in (1, 3)]
+    return (
+        f"What the data cannot give: of 20 points lost in a class of {BOXES[0]} boxes, {few} is caught within 3 nights;"
+        f" with {BOXES[1]} boxes {some}, with {BOXES[2]} {many}. A loss of 10 points, the margin itself, is caught"
+        f" within 3 nights in {ten[0]}, {ten[1]} and {ten[2]}. More test boxes of the class are what helps;"
+        " `tailwatch plan` says how many. With a detector that is less sure of its boxes (see below) false alarms"
+        f" are up to {wording.share(weak[0])} a month with one training a run;"
+        f" with three they are {wording.share(weak[1])}."
+    )
+
+
+def _weak(result: Result, own: str, iou: float, seeds: int) -> list[Share]:
+    return [result.find(own, boxes, seeds=seeds, iou=iou).alarm for boxes in BOXES]
 
 
 def _everyone(result: Result) -> list[str]:
@@ -132,18 +140,17 @@ def _everyone(result: Result) -> list[str]:
 
 
 def _alarms(result: Result) -> str:
-    rows = [[_named(rule), *(_share(result.find(rule, boxes).alarm) for boxes in BOXES)] for rule in _everyone(result)]
+    rows = [
+        [wording.named(rule), *(wording.share(result.find(rule, boxes).alarm) for boxes in BOXES)]
+        for rule in _everyone(result)
+    ]
     return (
         "## False alarms\n\nHealthy months in which at least one night is called COLLAPSING.\n\n"
-        + _table(["rule", *(f"{boxes} boxes" for boxes in BOXES)], rows)
+        + wording.table(["rule", *(f"{boxes} boxes" for boxes in BOXES)], rows)
         + f"\n\nThe fixed margin fails a night when mAP50-95 is more than {judging.MAP_DROP:g} under the base's, as"
         f" checks in CI do. The uncorrected test is McNemar's on each rare class and night, at {judging.UNCORRECTED:g}."
         " `none` is the gate with Holm's correction within a night and none between nights."
     )
-
-
-def _named(rule: str) -> str:
-    return rule if rule in (simulation.FIXED, simulation.UNCORRECTED) else f"`{rule}`"
 
 
 def _caught(result: Result, own: str) -> str:
@@ -151,10 +158,13 @@ def _caught(result: Result, own: str) -> str:
     for boxes in BOXES:
         for loss in simulation.LOSSES:
             row = result.find(own, boxes, loss.points, loss.pace)
-            windows = [_share(row.within[nights]) if row.within else "-" for nights in WITHIN]
-            rows.append([str(boxes), f"{100 * loss.points:g}", loss.pace, *windows, _share(row.alarm)])
+            windows = [wording.share(row.within[nights]) if row.within else "-" for nights in WITHIN]
+            rows.append([str(boxes), f"{100 * loss.points:g}", loss.pace, *windows, wording.share(row.alarm)])
     others = [
-        [_named(rule), *(_share(_window(result.find(rule, boxes, 0.2, "sudden"), 3)) for boxes in BOXES)]
+        [
+            wording.named(rule),
+            *(wording.share(wording.window(result.find(rule, boxes, 0.2, "sudden"), 3)) for boxes in BOXES),
+        ]
         for rule in _everyone(result)
     ]
     return (
@@ -162,14 +172,10 @@ def _caught(result: Result, own: str) -> str:
         " from the night that brings it; of a slow one, from the night on which it reaches the margin (an alarm on the"
         " way there counts too). The last column: by the end of the month. A loss of 5 points is under the margin;"
         " nothing has to be said of it.\n\n"
-        + _table(["boxes", "points", "pace", *(f"within {n}" for n in WITHIN), "at all"], rows)
+        + wording.table(["boxes", "points", "pace", *(f"within {n}" for n in WITHIN), "at all"], rows)
         + "\n\nThe same beside the other rules, for a sudden loss of 20 points, within 3 nights; read it with their"
-        " false alarms.\n\n" + _table(["rule", *(f"{boxes} boxes" for boxes in BOXES)], others)
+        " false alarms.\n\n" + wording.table(["rule", *(f"{boxes} boxes" for boxes in BOXES)], others)
     )
-
-
-def _window(row: Row, nights: int) -> Share | None:
-    return row.within[nights] if row.within else None
 
 
 def _verdicts(result: Result, own: str) -> str:
@@ -178,50 +184,56 @@ def _verdicts(result: Result, own: str) -> str:
         for points, pace in [(0.0, ""), *((loss.points, loss.pace) for loss in simulation.LOSSES)]:
             row = result.find(own, boxes, points, pace)
             rows.append([
-                str(boxes), f"{100 * points:g}" if points else "none", pace or "-", _share(row.healthy),
-                _share(row.inconclusive), _share(row.false_healthy), _share(row.false_healthy_soon),
+                str(boxes), f"{100 * points:g}" if points else "none", pace or "-", wording.share(row.healthy),
+                wording.share(row.inconclusive), wording.share(row.false_healthy),
+                wording.share(row.false_healthy_soon),
             ])  # fmt: skip
     head = ["boxes", "points", "pace", "HEALTHY", "INCONCLUSIVE", "false HEALTHY", "false HEALTHY in 3 nights"]
     return (
         "## HEALTHY and INCONCLUSIVE\n\nShares of nights (of those with the loss, where there is one). False HEALTHY:"
         " of the nights whose true loss is the margin or more, those said HEALTHY; the last column: months in which one"
-        " of the first three such nights is said HEALTHY.\n\n" + _table(head, rows)
+        " of the first three such nights is said HEALTHY.\n\n" + wording.table(head, rows)
     )
 
 
 def _levels(result: Result) -> str:
     rows = []
-    for level in simulation.levels(float(result.gate["level"])):
+    for level in _levels_of(result):
         rule = simulation.confirm_at(level)
-        alarms = [_share(result.find(rule, boxes).alarm) for boxes in BOXES]
-        caught = [_share(_window(result.find(rule, boxes, 0.2, "sudden"), 3)) for boxes in BOXES]
+        alarms = [wording.share(result.find(rule, boxes).alarm) for boxes in BOXES]
+        caught = [wording.share(wording.window(result.find(rule, boxes, 0.2, "sudden"), 3)) for boxes in BOXES]
         rows.append([f"{level:g}", *alarms, *caught])
     head = ["level", *(f"false alarms, {n} boxes" for n in BOXES), *(f"caught, {n} boxes" for n in BOXES)]
     best = recommended(result)
+    refused = [f"{level:g}" for level in _levels_of(result) if not _is_taken(result, level)]
     alpha = 100 * float(result.gate["alpha"])
     advice = (
         f"No level keeps the false alarms within {alpha:g} % with the whole interval."
         if best is None
-        else f"The loosest level that keeps the false alarms within {alpha:g} %, the whole interval included, is"
-        f" **{best:g}**."
+        else f"The loosest level that the gate takes and that keeps the false alarms within {alpha:g} %, the whole"
+        f" interval included, is **{best:g}**."
+    )
+    advice += f" {' and '.join(refused)}: refused by the gate, as two such levels a night overdraw its budget." * bool(
+        refused
     )
     return (
         "## The level of confirmation\n\nFalse alarms in a healthy month, and sudden losses of 20 points caught within"
-        f" 3 nights, by `gate.level`.\n\n{_table(head, rows)}\n\n{advice}"
+        f" 3 nights, by `gate.level`.\n\n{wording.table(head, rows)}\n\n{advice}"
     )
 
 
 def _parts(rows: Sequence[tuple[str, Row, Row, Row]]) -> str:
     table = [
-        [name, str(healthy.boxes), _share(healthy.alarm), _share(_window(ten, 3)), _share(_window(twenty, 3)),
-         _share(healthy.inconclusive), _share(ten.false_healthy)]
+        [name, str(healthy.boxes), wording.share(healthy.alarm), wording.share(wording.window(ten, 3)),
+         wording.share(wording.window(twenty, 3)),
+         wording.share(healthy.inconclusive), wording.share(ten.false_healthy)]
         for name, healthy, ten, twenty in rows
     ]  # fmt: skip
     head = [
         "", "boxes", "false alarms", "10 points within 3", "20 points within 3", "INCONCLUSIVE when healthy",
         "false HEALTHY, 10 points",
     ]  # fmt: skip
-    return _table(head, table)
+    return wording.table(head, table)
 
 
 def _seeds(result: Result, own: str) -> str:
@@ -237,8 +249,14 @@ def _seeds(result: Result, own: str) -> str:
     ]
     return (
         "## More trainings a run\n\nThe rule in use with `train.seeds` of 1, 2 and 3"
-        f" ({result.schedules:,} months of each kind for 1, {result.fewer:,} for more).\n\n" + _parts(rows)
+        f" ({result.schedules:,} months of each kind for 1, {result.fewer:,} for more). With 2, the variance between"
+        " trainings is estimated from 2 degrees of freedom, which leaves more nights open than one training that says"
+        " nothing of it; with 3 fewer are.\n\n" + _parts(rows)
     )
+
+
+def _ends(values: Sequence[float]) -> tuple[float, float]:
+    return min(values), max(values)
 
 
 def _weaker(result: Result, own: str) -> str:
@@ -247,18 +265,20 @@ def _weaker(result: Result, own: str) -> str:
     recalls = " to ".join(f"{one:g}" for one in _ends([float(result.table[name]) for name in names]))
     rows = [
         (
-            f"IoU {iou:g}",
-            result.find(own, boxes, iou=iou),
-            result.find(own, boxes, 0.1, "sudden", iou=iou),
-            result.find(own, boxes, 0.2, "sudden", iou=iou),
+            f"IoU {iou:g}" + (f", {seeds} trainings" if seeds > 1 else ""),
+            result.find(own, boxes, iou=iou, seeds=seeds),
+            result.find(own, boxes, 0.1, "sudden", iou=iou, seeds=seeds),
+            result.find(own, boxes, 0.2, "sudden", iou=iou, seeds=seeds),
         )
         for boxes in BOXES
-        for iou in ious
+        for iou, seeds in ((ious[0], 1), (ious[-1], 1), (ious[-1], 3))
     ]
     return (
         "## A weaker detector\n\nThe less surely a detector finds a class, the more boxes change hands when it is"
         f" trained again. Here the same predictions count as found from IoU {ious[-1]:g} on: recall of the rare classes"
-        f" is {recalls} ({result.fewer:,} months of each kind).\n\n" + _parts(rows)
+        f" is {recalls} ({result.fewer:,} months of each kind). The budget of false alarms does not hold for"
+        " one training a run there: what a training loses by chance reaches the margin. Three a run put the variance between"
+        " trainings into every p value.\n\n" + _parts(rows)
     )
 
 
@@ -281,13 +301,9 @@ def _best(result: Result, own: str) -> str:
     return (
         "## The best run so far\n\nA run is held against the base and against the best run so far. The best of many is"
         " one that was lucky, and the longer the month, the luckier. Trained once, it would make healthy nights look"
-        " bad twice over; so the base's second training stands in for its own. Beside that: no stand-in, and no comparison"
-        f" with the best at all ({result.fewer:,} months of each kind).\n\n" + _parts(rows)
+        " bad twice over; so the base's second training stands in for its own. Beside that: no stand-in, and no"
+        f" comparison with the best at all ({result.fewer:,} months of each kind).\n\n" + _parts(rows)
     )
-
-
-def _ends(values: Sequence[float]) -> tuple[float, float]:
-    return min(values), max(values)
 
 
 def _method(result: Result) -> str:
@@ -304,7 +320,7 @@ project's own test split; the others are composed from the same test digits in t
 repeat its images. mAP50-95 is {facts["mAP50-95"]}, with a standard deviation between trainings of
 {facts["mAP50-95, between trainings"]}.
 
-{_table(["figure", "mean", "standard deviation between trainings"], rows)}
+{wording.table(["figure", "mean", "standard deviation between trainings"], rows)}
 
 **A month.** {draws.PAGES} pages are drawn with repeats, so that one rare class, each in turn, has 20, 60 or 200 boxes;
 a repeated page counts as another image. One training is the base run, another one its second training; the nights are
@@ -325,7 +341,7 @@ bootstrap replicates.
 
 **What it cannot say.** Healthy nights here repeat the base's training data; nights of real synthetic data also differ
 in that. There are {facts["trainings"]:g} trainings: with several a run, a month meets some of them again. The
-classes are those of the default project. The months are drawn from one pool, so the intervals are those of the simulation, and say
-nothing of other projects.
+classes are those of the default project. The months are drawn from one pool, so the intervals are those of the
+simulation, and say nothing of other projects.
 
 Gate: {gate}. Seed {result.seed}. Versions: {", ".join(f"{name} {one}" for name, one in result.versions.items())}."""

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 
-import click
-
+from pipeline.core import stage
 from pipeline.core.sections import Gate
-from studies.calibration import matches, page, simulation, summary
+from studies.calibration import facts, matches, simulation, summary
 from studies.calibration.draws import Loss
 from studies.calibration.judging import Memory
 from studies.calibration.matches import MatchTable
@@ -22,6 +21,8 @@ from studies.calibration.summary import Result, Row
 SEED = 20250
 SOME = (Loss(points=0.1, pace="sudden"), Loss(points=0.2, pace="sudden"), Loss(points=0.2, pace="slow"))
 _CHUNK = 25  # schedules a job
+_REPORTED = 10  # jobs from one line of progress to the next
+_ELSEWHERE = ("fail_on", "max_duplicates")  # settings of the gate that no figure of a detector depends on
 _PACKAGES = ("numpy", "scipy")
 
 
@@ -37,13 +38,11 @@ def calibrate(table: MatchTable, gate: Gate, *, schedules: int, fewer: int, proc
     """
     jobs = [job for part in plan(gate, schedules=schedules, fewer=fewer, ious=tuple(table.found)) for job in part]
     judged: dict[Job, list[Judged]] = {}
-    with (
-        multiprocessing.get_context("spawn").Pool(processes) as pool,
-        click.progressbar(length=sum(job.count for job in jobs), label="schedules") as bar,
-    ):
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
         for number, some in pool.imap_unordered(_work, list(enumerate(jobs))):
             judged[jobs[number]] = some
-            bar.update(jobs[number].count)
+            if len(judged) % _REPORTED == 0 or len(judged) == len(jobs):
+                stage.report(f"calibration: {len(judged)} of {len(jobs)} parts are through")
     rows: list[Row] = []
     for part in plan(gate, schedules=schedules, fewer=fewer, ious=tuple(table.found)):
         rows += summary.tally((one for job in part for one in judged[job]), part[0])
@@ -52,8 +51,8 @@ def calibrate(table: MatchTable, gate: Gate, *, schedules: int, fewer: int, proc
         schedules=schedules,
         fewer=fewer,
         seed=SEED,
-        gate={name: value for name, value in asdict(gate).items() if name != "fail_on"},
-        table=page.facts(table),
+        gate={name: value for name, value in asdict(gate).items() if name not in _ELSEWHERE},
+        table=facts.of_table(table),
         versions={"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
         rows=tuple(rows),
     )
@@ -79,7 +78,8 @@ def plan(gate: Gate, *, schedules: int, fewer: int, ious: Sequence[float]) -> li
         seed=SEED,
     )
     few = replace(every, losses=SOME, rules=confirm, simple=False, count=fewer)
-    parts = [every, replace(few, seeds=2), replace(few, seeds=3), replace(few, iou=ious[1])]
+    parts = [every, replace(few, seeds=2), replace(few, seeds=3)]
+    parts += [replace(few, iou=ious[1]), replace(few, iou=ious[1], seeds=3)]
     parts += [replace(few, against_best="unconfirmed"), replace(few, against_best="never")]
     return [_shared_out(replace(part, boxes=boxes)) for part in parts for boxes in simulation.BOXES]
 

@@ -92,6 +92,22 @@ def test_best_run_so_far() -> None:
     assert best.found.sum(axis=0).tolist() == [40, 0]
 
 
+def test_the_base_stands_in_for_the_best_run() -> None:
+    """The best run is not trained again: the second training is held against the base's second one instead."""
+    write_confirmation("base", {"six": [True] * 38 + [False] * 2})
+    write_confirmation("guarded-2", AFTER)
+    line = tuple(ancestor(name, generation=n, map50_95=0.8) for n, name in enumerate(["base", "guarded-1"]))
+    audit = night_audit("guarded-2", AFTER, best="guarded-1", line=line)
+    write(audit, AFTER)
+    folder = RunPaths("guarded-2").best
+    detections.write(folder / "boxes.csv", boxes(BEFORE))
+    drawn = replicates(0.7)
+    table = pd.DataFrame({"map50_95": drawn, "map50": drawn})
+    files.write_text(folder / "replicates.csv", table.to_csv(index=False))
+    best = nights.load(night_audit("base", BEFORE), audit, confirmed=True).baselines[1]
+    assert (best.first.found.sum(), best.second.found.sum(), best.both.trainings) == (40, 38, 2)
+
+
 @pytest.mark.parametrize("name", ["boxes.csv", "replicates.csv"])
 def test_a_missing_table_is_an_error(name: str) -> None:
     """A table that is not there is named."""
