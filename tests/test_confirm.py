@@ -144,7 +144,5 @@ def test_a_bad_night_is_trained_again(folder: Path, trainings: list[int], data: 
     confirm.main("guarded-1")
     found = nights.read_confirmation(RunPaths("guarded-1"))
     assert found.needed
-    assert found.reason.startswith(
-        "a loss that large is shown at gate.level 0.02: recall of six against base"
-    )
+    assert found.reason.startswith("a loss that large is shown at gate.level 0.02: recall of six against base")
     assert len(trainings) == 1

@@ -277,8 +277,8 @@ def _weaker(result: Result, own: str) -> str:
         "## A weaker detector\n\nThe less surely a detector finds a class, the more boxes change hands when it is"
         f" trained again. Here the same predictions count as found from IoU {ious[-1]:g} on: recall of the rare classes"
         f" is {recalls} ({result.fewer:,} months of each kind). The budget of false alarms does not hold for"
-        " one training a run there: what a training loses by chance reaches the margin. Three a run put the variance between"
-        " trainings into every p value.\n\n" + _parts(rows)
+        " one training a run there: what a training loses by chance reaches the margin. Three a run put the variance"
+        " between trainings into every p value.\n\n" + _parts(rows)
     )
 
 
