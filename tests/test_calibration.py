@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from pipeline.core import evaluation, gating, metrics, params
+from pipeline.core import evaluation, gating, metrics, params, trends
 from pipeline.core.errors import UserError
 from pipeline.core.gating import Evidence
 from pipeline.core.metrics import Detections, Truth
@@ -206,16 +206,19 @@ class TestJudging:
                 alarms[way] += int((judging.judge(month, [strict], Memory(), against_best=way)[0] == 2).sum())
         assert alarms["never"] < alarms["confirmed"] < alarms["unconfirmed"]
 
-    def test_remembered_trends_are_those_of_the_gate(self, gate: Gate, table: MatchTable) -> None:
-        """Whether a figure falls is the same with a memory that is full and with an empty one."""
-        memory = Memory()
-        loss = Loss(points=0.3, pace="slow")
-        falling = []
-        for store in (memory, memory, Memory()):
-            job = make_job(gate, losses=(loss,), rules=(Rule(name="own", gate=replace(gate, schedule="uniform")),))
-            falling.append([one.codes.tolist() for one in simulation.run(job, table, store)])
-        assert falling[0] == falling[1] == falling[2]
-        assert any(not value for value in memory.falls.values())
+    @pytest.mark.parametrize("alone", [False, True], ids=["shared level", "night alone"])
+    def test_remembered_trends_are_those_of_the_gate(self, gate: Gate, *, alone: bool) -> None:
+        """Whether a figure falls is what the gate says, night by night, whatever is remembered; ties are frequent."""
+        own = replace(gate, schedule="none" if alone else "uniform")
+        source, memory = np.random.default_rng(0), Memory()
+        for _ in range(200):
+            values = 0.9 - np.round(np.arange(NIGHTS + 1) * 0.07 + source.normal(0, 1, NIGHTS + 1)) / 50
+            found = judging._falls(values, own, memory, figures=4, margin=0.05, alone=alone)
+            said = [
+                trends.fall(values[: night + 2].tolist(), own, figures=4, margin=0.05).falling
+                for night in range(NIGHTS)
+            ]
+            assert found.tolist() == said
 
     def test_the_best_run_is_chosen_on_val(self, table: MatchTable) -> None:
         """The best run so far is that of the highest mAP on val before the night, of equals the oldest."""

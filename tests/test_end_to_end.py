@@ -20,7 +20,7 @@ from tests.project import BCCD, ROOT, Project, accept, create, small
 pytestmark = pytest.mark.slow
 
 BASE = ["mix-base", "train-base", "audit-base"]
-SAME = ("data/*/manifest.csv", "data/[agm]*/*/*.csv", "data/audit/*/audit.json", "data/gate/*.json")
+SAME = ("data/*/manifest.csv", "data/[acgm]*/*/*.csv", "data/audit/*/audit.json", "data/gate/*.json")
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def of_run(*runs: str) -> set[str]:
     """The stages that one run has."""
-    return {f"{stage}@{run}" for run in runs for stage in ("generate", "mix", "train", "audit", "gate")}
+    return {f"{stage}@{run}" for run in runs for stage in ("generate", "mix", "train", "audit", "confirm", "gate")}
 
 
 def test_a_run_leaves_verdicts_report_and_dataset(project: Project) -> None:

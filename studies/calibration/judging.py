@@ -35,7 +35,7 @@ class Memory:
     """What was computed before and comes again; of one gate's margins, alpha and horizon, in one process."""
 
     recalls: dict[bytes, Evidence] = field(default_factory=dict)
-    falls: dict[tuple[int, int, int, bool], bool] = field(default_factory=dict)
+    falls: dict[tuple[int, int, int, int, bool], bool] = field(default_factory=dict)
     hardness: dict[tuple[int, float, float], Floats] = field(default_factory=dict)
 
 
@@ -286,11 +286,11 @@ def _falls(values: Floats, gate: Gate, memory: Memory, *, figures: int, margin: 
     """Ask for the trend of a figure on each night; where its p value is known to be too large, not again."""
     earlier = np.triu(np.ones((values.size, values.size), dtype=np.bool_), k=1)
     later, sooner = values[None, :], values[:, None]
-    counts = 2 * (earlier & (later < sooner)).sum(axis=0) + (earlier & (later == sooner)).sum(axis=0)
-    inversions = np.cumsum(counts)
+    falling = np.cumsum((earlier & (later < sooner)).sum(axis=0))
+    tied = np.cumsum((earlier & (later == sooner)).sum(axis=0))
     result = np.zeros(NIGHTS, dtype=np.bool_)
     for night in range(NIGHTS):
-        key = (night, int(inversions[night + 1]), figures, alone)
+        key = (night, int(2*falling[night + 1]+tied[night+1]), 0, figures, alone)
         if memory.falls.get(key, True):
             trend = trends.fall(values[: night + 2].tolist(), gate, figures=figures, margin=margin)
             memory.falls[key] = trend.p_value <= trend.level
