@@ -211,8 +211,8 @@ class TestJudging:
         """Whether a figure falls is what the gate says, night by night, whatever is remembered; ties are frequent."""
         own = replace(gate, schedule="none" if alone else "uniform")
         source, memory = np.random.default_rng(0), Memory()
-        for _ in range(200):
-            values = 0.9 - np.round(np.arange(NIGHTS + 1) * 0.07 + source.normal(0, 1, NIGHTS + 1)) / 50
+        for _ in range(60):
+            values = 0.9 - np.round(np.arange(NIGHTS + 1) * 0.15 + source.normal(0, 0.5, NIGHTS + 1)) / 50
             found = judging._falls(values, own, memory, figures=4, margin=0.05, alone=alone)
             said = [
                 trends.fall(values[: night + 2].tolist(), own, figures=4, margin=0.05).falling

@@ -290,7 +290,7 @@ def _falls(values: Floats, gate: Gate, memory: Memory, *, figures: int, margin: 
     tied = np.cumsum((earlier & (later == sooner)).sum(axis=0))
     result = np.zeros(NIGHTS, dtype=np.bool_)
     for night in range(NIGHTS):
-        key = (night, int(2*falling[night + 1]+tied[night+1]), 0, figures, alone)
+        key = (night, int(falling[night + 1]), int(tied[night + 1]), figures, alone)
         if memory.falls.get(key, True):
             trend = trends.fall(values[: night + 2].tolist(), gate, figures=figures, margin=margin)
             memory.falls[key] = trend.p_value <= trend.level
