@@ -110,7 +110,8 @@ def figure(value: float | None = 0.8, /, *, width: float = 0.1, samples: int = 1
     """A share with an interval about it; None: absent, with a reason."""
     if value is None:
         return Figure(value=None, reason="no test box")
-    return Figure(value=value, low=max(value - width / 2, 0.0), high=min(value + width / 2, 1.0), samples=samples)
+    low, high = max(value - width / 2, 0.0), min(value + width / 2, 1.0)
+    return Figure(value=value, low=round(low, 10), high=round(high, 10), samples=samples)
 
 
 def class_figures(name: str = "one", **changes: Any) -> ClassFigures:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from pipeline.core import records
 from pipeline.core.figures import (
@@ -19,6 +22,7 @@ from pipeline.core.figures import (
     Freshness,
 )
 
+_DECIMALS = 10
 VERSION = 2  # of the JSON; raised with every change that an older reader would misread
 
 
@@ -102,8 +106,16 @@ class Audit:
 
 
 def write(path: Path, audit: Audit) -> None:
-    """Write an audit as JSON."""
-    records.write(path, audit)
+    """Write an audit as JSON, to ten decimals: the last bits of a sum depend on where its terms lie in memory."""
+    records.write(path, _rounded(msgspec.to_builtins(audit)))
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, _DECIMALS)
+    if isinstance(value, dict):
+        return {key: _rounded(one) for key, one in value.items()}
+    return [_rounded(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def read(path: Path) -> Audit:

