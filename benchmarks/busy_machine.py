@@ -1,9 +1,9 @@
-"""Training beside another busy process: threads that wait passively against threads that spin.
+"""Training beside another busy process: threads that spin while they wait, that sleep, or that sleep after a while.
 
 Torch's OpenMP threads wait for one another in a busy loop. Where another process wants the same cores, the waiting
 takes the time that the work needs. Prints one JSON object as its last line: seconds of a training alone and beside busy
-processes, for both ways of waiting, and the ratios. Run it after `dvc repro mix-base`, in the project's folder:
-`uv run python benchmarks/busy_machine.py`.
+processes, for each way of waiting, and their ratios to the way that the project takes. Run it after
+`dvc repro mix-base`, in the project's folder: `uv run python benchmarks/busy_machine.py`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 
 TRAINING = """
 import dataclasses, pathlib, tempfile
@@ -28,13 +29,22 @@ with tempfile.TemporaryDirectory() as out:
 BUSY = "import os\nwhile os.getppid() != 1:\n    sum(range(10**6))"
 
 
-def seconds(policy: str, *, busy: bool) -> float:
+WAYS = {
+    "after a while": {},  # as the project sets it
+    "sleep": {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"},
+    "spin": {"OMP_WAIT_POLICY": "ACTIVE"},
+}
+
+
+def seconds(way: Mapping[str, str], *, busy: bool) -> float:
     """Wall time of one short training, in seconds."""
     rivals = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range((os.cpu_count() or 1) if busy else 0)]
     try:
         start = time.perf_counter()
-        environment = {**os.environ, "OMP_WAIT_POLICY": policy}
-        subprocess.run([sys.executable, "-c", TRAINING], check=True, env=environment, stdout=subprocess.DEVNULL)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
+        subprocess.run(
+            [sys.executable, "-c", TRAINING], check=True, env={**environment, **way}, stdout=subprocess.DEVNULL
+        )
         return time.perf_counter() - start
     finally:
         for rival in rivals:
@@ -43,16 +53,17 @@ def seconds(policy: str, *, busy: bool) -> float:
 
 
 def main() -> None:
-    """Measure both ways of waiting, alternately, three times."""
-    found: dict[str, list[float]] = {}
+    """Measure the ways of waiting, in turn, three times."""
+    found: dict[str, dict[str, list[float]]] = {when: {name: [] for name in WAYS} for when in ("alone", "busy")}
     for _ in range(3):
-        for policy in ("PASSIVE", "ACTIVE"):
-            for busy in (False, True):
-                name = f"{policy.lower()}_{'busy' if busy else 'alone'}"
-                found.setdefault(name, []).append(seconds(policy, busy=busy))
-    medians = {name: sorted(times)[1] for name, times in found.items()}
-    ratios = {when: medians[f"active_{when}"] / medians[f"passive_{when}"] for when in ("alone", "busy")}
-    print(json.dumps({"seconds": medians, "spinning_over_passive": ratios}))  # noqa: T201 - a benchmark's output
+        for name, way in WAYS.items():
+            for when, times in found.items():
+                times[name].append(seconds(way, busy=when == "busy"))
+    medians = {when: {name: sorted(each)[1] for name, each in times.items()} for when, times in found.items()}
+    ratios = {
+        when: {name: time / times["after a while"] for name, time in times.items()} for when, times in medians.items()
+    }
+    print(json.dumps({"seconds": medians, "ratios": ratios}))  # noqa: T201 - a benchmark's output
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,12 @@ import yaml
 
 from pipeline import confirm
 from pipeline.adapters import predictions, yolo
-from pipeline.core import detections, evaluation, files, manifest, nights, paths, rng
+from pipeline.core import detections, evaluation, files, manifest, metrics, nights, paths, rng
 from pipeline.core.labels import Box
 from pipeline.core.manifest import Row
 from pipeline.core.paths import RunPaths
 from tests.builders import row
-from tests.night_builders import night_audit, write
+from tests.night_builders import boxes, night_audit, write, write_confirmation
 from tests.project import ROOT
 
 LOSSES = {"none": 0, "small": 3, "large": 25}
@@ -53,10 +54,10 @@ def audits(lost: int) -> None:
     write(night_audit("guarded-1", after), after)
 
 
-def change(**gate: object) -> None:
-    """Edit the section `gate`."""
+def change(section: str, **values: object) -> None:
+    """Edit a section of params.yaml."""
     value = yaml.safe_load(paths.PARAMS.read_text())
-    value["gate"].update(gate)
+    value[section].update(values)
     paths.PARAMS.write_text(yaml.safe_dump(value))
 
 
@@ -74,7 +75,7 @@ def test_a_good_night_is_not_trained_again(folder: Path, trainings: list[int], l
 @pytest.mark.parametrize("run", ["base", "guarded-1"])
 def test_other_schedules_train_nothing_again(folder: Path, trainings: list[int], run: str) -> None:
     """Only schedule `confirm` asks for second trainings; the others need not even look."""
-    change(schedule="uniform")
+    change("gate", schedule="uniform")
     confirm.main(run)
     found = nights.read_confirmation(RunPaths(run))
     assert (found.needed, trainings) == (False, [])
@@ -118,6 +119,25 @@ def data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]
     return make
 
 
+@pytest.fixture
+def again(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Makes the second training one that lost so many of sixty boxes, with a second one of the base that lost none."""
+    evaluate = evaluation.evaluate
+
+    def make(lost: int) -> None:
+        table = boxes({"six": [number >= lost for number in range(60)]})
+
+        def measured(found: pd.DataFrame, rows: Sequence[Row], *, classes: int) -> Any:
+            return dataclasses.replace(evaluate(found, rows, classes=classes), boxes=table)
+
+        monkeypatch.setattr(evaluation, "evaluate", measured)
+        monkeypatch.setattr(metrics, "found", lambda *_, **__: table["found"].to_numpy())
+        write_confirmation("base", {"six": [True] * 60})
+        change("audit", replicates=200)  # as many as the tables of the audits have
+
+    return make
+
+
 def test_the_base_is_trained_again(folder: Path, trainings: list[int], data: Callable[[str], None]) -> None:
     """The base has a second training before any night is bad; its tables are those of an audit, without weights."""
     data("base")
@@ -137,12 +157,63 @@ def test_the_base_is_trained_again(folder: Path, trainings: list[int], data: Cal
     assert list(paths.STATE.glob("confirm-*")) == []
 
 
-def test_a_bad_night_is_trained_again(folder: Path, trainings: list[int], data: Callable[[str], None]) -> None:
+def test_a_bad_night_is_trained_again(
+    folder: Path, trainings: list[int], data: Callable[[str], None], again: Callable[[int], None]
+) -> None:
     """A loss that is shown and reaches the margin trains the run once more, with another seed; it says which loss."""
     audits(LOSSES["large"])
     data("guarded-1")
+    again(25)
     confirm.main("guarded-1")
     found = nights.read_confirmation(RunPaths("guarded-1"))
     assert found.needed
     assert found.reason.startswith("a loss that large is shown at gate.level 0.02: recall of six against base")
     assert len(trainings) == 1
+
+
+@pytest.mark.parametrize(("lost", "collapsed"), [(25, "guarded-1"), (3, "")])
+def test_a_loss_is_shown_by_both_trainings_or_not(
+    folder: Path,
+    trainings: list[int],
+    data: Callable[[str], None],
+    again: Callable[[int], None],
+    lost: int,
+    collapsed: str,
+) -> None:
+    """The summary says whether the second training shows the loss too, for the runs that descend from this one."""
+    audits(LOSSES["large"])
+    data("guarded-1")
+    again(lost)
+    confirm.main("guarded-1")
+    found = nights.read_confirmation(RunPaths("guarded-1"))
+    assert (found.needed, found.collapsed, len(trainings)) == (True, collapsed, 1)
+
+
+@pytest.mark.parametrize("known", ["guarded-1", ""])
+def test_what_descends_from_a_collapse_is_not_trained_again(
+    folder: Path, trainings: list[int], data: Callable[[str], None], again: Callable[[int], None], known: str
+) -> None:
+    """A bad night after a confirmed one needs no second training; after one that was not confirmed it does."""
+    audits(LOSSES["large"])
+    after = {"six": [number >= 25 for number in range(60)]}
+    write(night_audit("guarded-2", after), after)
+    data("guarded-2")
+    again(25)
+    write_confirmation("guarded-1", None, collapsed=known)
+    confirm.main("guarded-2")
+    found = nights.read_confirmation(RunPaths("guarded-2"))
+    assert (found.needed, len(trainings)) == (not known, 0 if known else 1)
+    if known:
+        assert found.collapsed == "guarded-1"
+        assert found.reason.endswith("; no second training, for it descends from guarded-1, of which two showed a loss")
+
+
+def test_a_good_night_after_a_collapse_begins_anew(folder: Path, trainings: list[int]) -> None:
+    """A run without a loss ends the line of the collapse: the next bad night is confirmed again."""
+    audits(LOSSES["none"])
+    even = {"six": [True] * 60}
+    write(night_audit("guarded-2", even), even)
+    write_confirmation("guarded-1", None, collapsed="guarded-1")
+    confirm.main("guarded-2")
+    found = nights.read_confirmation(RunPaths("guarded-2"))
+    assert (found.needed, found.collapsed) == (False, "")

@@ -190,7 +190,7 @@ def _anyones(path: str) -> str:
 @each_stage
 def test_dependencies_are_made_by_others(stage: Stage) -> None:
     """What a stage depends on under data/ is made by another stage, or kept in git."""
-    others = {_anyones(out) for other in STAGES.values() if other.module != stage.module for out in other.outs}
+    others = {_anyones(out) for other in STAGES.values() if other is not stage for out in other.outs}
     same = {_anyones(out) for out in stage.outs}
     for dep in stage.deps:
         if not dep.startswith("data/") or dep in KEPT_IN_GIT:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -308,11 +309,15 @@ def test_ctrl_c_ends_a_training_cleanly(project: Project) -> None:
 
 
 def test_two_projects_from_scratch_are_identical(tmp_path: Path) -> None:
-    """The same settings give the same manifests, predictions and verdicts, file by file."""
+    """The same settings and the same ledger give the same manifests, predictions and verdicts, file by file."""
+    first, second = (
+        create(tmp_path / name, small, lambda params: params["runs"].pop("guarded-1")) for name in ("first", "second")
+    )
+    accept(first)
+    shutil.copy(first.folder / "data/ledger.csv", second.folder / "data")
+    shutil.copytree(first.folder / "data/imports", second.folder / "data/imports", dirs_exist_ok=True)
     digests = []
-    for name in ("first", "second"):
-        made = create(tmp_path / name, small, lambda params: params["runs"].pop("guarded-1"))
-        accept(made)
+    for made in (first, second):
         done = made.run("dvc", "repro", "gate@recursive-1")
         assert done.code == 0, done.output
         digests.append(made.digest(*SAME))

@@ -165,13 +165,16 @@ def decide(
     night: int,
     second: Sequence[Evidence] | None = None,
     both: Sequence[Evidence] | None = None,
+    collapsed: bool = False,
     falling: bool = False,
 ) -> Decision:
     """Give a night's verdict on its figures.
 
     COLLAPSING: a loss is shown at the night's level and its estimate reaches the margin; with schedule ``confirm`` it
-    is shown again by a second training, and the estimate of both together reaches the margin too. HEALTHY: every figure
-    excludes a loss of the margin; by the best evidence there is, that of both trainings. INCONCLUSIVE otherwise.
+    is shown again by a second training, and the estimate of both together reaches the margin too, unless the run
+    descends from one of which that was shown: the first false alarm of a line spends its error, not the next. HEALTHY:
+    every figure excludes a loss of the margin; by the best evidence there is, that of both trainings. INCONCLUSIVE
+    otherwise.
 
     Args:
         first: of the first training.
@@ -179,6 +182,7 @@ def decide(
         night: within the horizon, from 1.
         second: of a second training against the second one of the base (or the best run's one), in the same order.
         both: of the two together: with the trainings of either side side by side.
+        collapsed: whether the run descends from one whose loss two trainings showed.
         falling: whether a trend over the generations was shown: that makes COLLAPSING by itself.
 
     Raises:
@@ -193,7 +197,7 @@ def decide(
     for number, (one, bad) in enumerate(zip(first, looked.bad, strict=True)):
         best = both[number] if both else one
         again = _confirms(second[number], gate) if confirming and bad and second else None
-        shown = bad and (again is True or not confirming)
+        shown = bad and (again is True or collapsed or not confirming)
         reaches = best.loss is not None and best.loss >= best.margin
         outcomes.append("loss" if shown and reaches else "no loss" if best.excluded else "open")
         confirmed.append(again)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,8 @@ class Confirmation:
         run: its name.
         needed: whether one more training was made.
         reason: why, or why not.
+        collapsed: the run of this line, itself or one that it descends from, whose loss two trainings showed; empty
+            where there is none, or where this run shows no loss.
         test: as in the audit; empty where nothing was trained.
         test_images: number of test images; 0 where nothing was trained.
         iou: as in the audit; None where nothing was trained.
@@ -37,6 +40,7 @@ class Confirmation:
     run: str
     needed: bool
     reason: str
+    collapsed: str = ""
     test: str = ""
     test_images: int = 0
     iou: float | None = None
@@ -66,11 +70,14 @@ class Night:
     Attributes:
         run: its trainings.
         second: one more, where the first ones looked bad; None where there is none.
+        collapsed: the run that it descends from whose loss two trainings showed; empty where there is none. What looks
+            bad then counts without a second training.
         baselines: the base run; then the best run so far, where that is another.
     """
 
     run: Side
     second: Side | None
+    collapsed: str = ""
     baselines: tuple[Baseline, ...]
 
 
@@ -88,13 +95,14 @@ def read_confirmation(run: RunPaths) -> Confirmation:
     return records.read(summary_path(run), Confirmation, VERSION)
 
 
-def load(base: Audit, run: Audit, *, confirmed: bool) -> Night:
+def load(base: Audit, run: Audit, *, confirmed: bool, again: Side | None = None) -> Night:
     """Read the tables of a run and of its baselines.
 
     Args:
         base: audit of the base run.
         run: audit of the run.
         confirmed: whether second trainings are to be read too, as far as there are any.
+        again: a second training of the run that is not written yet; only the base's is read then.
 
     Raises:
         UserError: the runs or their second trainings were measured on other test splits, or a table is missing, damaged
@@ -102,14 +110,16 @@ def load(base: Audit, run: Audit, *, confirmed: bool) -> Night:
     """
     require_same_test(base, run)
     here, there = RunPaths(run.run), RunPaths(base.run)
-    again = second(here, run) if confirmed else None
+    collapsed = ""
+    if confirmed and again is None:
+        again, collapsed = second(here, run), read_confirmation(here).collapsed
     base_again = second(there, base) if again else None
     baselines = [_baseline(first(base), base_again)]
     if run.best != paths.BASE:
         # The best run is the luckiest so far: held twice against the same luck, healthy runs would look bad twice. The
         # base's second training stands in for one of its own.
         baselines.append(_baseline(_of_best(run), base_again))
-    return Night(run=first(run), second=again, baselines=tuple(baselines))
+    return Night(run=first(run), second=again, collapsed=collapsed, baselines=tuple(baselines))
 
 
 def first(audit: Audit) -> Side:
@@ -118,14 +128,19 @@ def first(audit: Audit) -> Side:
     Raises:
         UserError: a table is missing or damaged.
     """
+    return trained(audit, RunPaths(audit.run).audit, audit.seed_map50_95)
+
+
+def trained(audit: Audit, folder: Path, maps: Sequence[float | None]) -> Side:
+    """Trainings of a run from the tables in a folder, with mAP50-95 of each.
+
+    Raises:
+        UserError: a table is missing or damaged.
+    """
     here = RunPaths(audit.run)
-    return comparisons.side(
-        audit.run,
-        detections.read(here.boxes, classes=len(audit.classes)),
-        _replicates(here.replicates),
-        audit.seed_map50_95,
-        images=audit.test_images,
-    )
+    boxes = detections.read(folder / here.boxes.name, classes=len(audit.classes))
+    replicates = _replicates(folder / here.replicates.name)
+    return comparisons.side(audit.run, boxes, replicates, maps, images=audit.test_images)
 
 
 def second(here: RunPaths, audit: Audit) -> Side | None:
@@ -142,13 +157,7 @@ def second(here: RunPaths, audit: Audit) -> Side | None:
             f"the second training of {here.run} was measured on another test split, or at another audit.iou, than its "
             "audit. Run `uv run dvc repro`."
         )
-    return comparisons.side(
-        here.run,
-        detections.read(here.confirm / here.boxes.name, classes=len(audit.classes)),
-        _replicates(here.confirm / here.replicates.name),
-        (found.map50_95,),
-        images=audit.test_images,
-    )
+    return trained(audit, here.confirm, (found.map50_95,))
 
 
 def require_same_test(base: Audit, run: Audit) -> None:

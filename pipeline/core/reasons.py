@@ -35,9 +35,16 @@ def reason(verdict: Verdict, tests: Sequence[Test], trends: Sequence[Trend], oth
     return _say_healthy(tests)
 
 
-def notes(tests: Sequence[Test], generation: int, trainings: tuple[int, int], gate: Gate) -> tuple[str, ...]:
-    """What a reader has to know of the method."""
+def notes(
+    tests: Sequence[Test], generation: int, trainings: tuple[int, int], gate: Gate, *, collapsed: str = ""
+) -> tuple[str, ...]:
+    """What a reader has to know of the method; `collapsed` as in :class:`pipeline.core.nights.Night`."""
     found = []
+    if collapsed and any(one.outcome == "loss" for one in tests):
+        found.append(
+            f"It was not trained a second time to confirm the loss: it descends from {collapsed}, whose loss two "
+            "trainings showed."
+        )
     if sum(trainings) == _ONE_EACH:
         found.append(
             "The base and the run were trained once each: the variance between trainings is not in the intervals. "

@@ -46,14 +46,15 @@ def judge(
 
     Raises:
         UserError: the audits are of other test splits, the tables do not fit one another, a second training is missing
-            where the first one looks bad, or ``gate.level`` would spend more than ``gate.alpha``.
+            where the first one looks bad and no run that it descends from has collapsed, or ``gate.level`` would spend
+            more than ``gate.alpha``.
     """
     schedules.require_budget(gate)
     nights.require_same_test(base, run)
     rare, number = rare_classes(run), schedules.night_of(run.generation, gate)
     lines = _trends(run, number, list(rare.values()), gate)
-    decision, tests = _decide(night, rare, number, gate, falling=any(one.falling for one in lines))
-    if gate.schedule == "confirm" and decision.screen.suspicious and night.second is None:
+    decision, tests = decide(night, rare, number, gate, falling=any(one.falling for one in lines))
+    if gate.schedule == "confirm" and decision.screen.suspicious and not (night.second or night.collapsed):
         raise UserError(
             f"{run.run} looks bad and there is no second training of it. Run `uv run dvc repro`, whose stage `confirm` "
             "trains it once more."
@@ -75,7 +76,7 @@ def judge(
         schedule=gate.schedule,
         horizon=gate.horizon,
         seeds=trainings,
-        notes=reasons.notes(tests, run.generation, trainings, gate),
+        notes=reasons.notes(tests, run.generation, trainings, gate, collapsed=night.collapsed),
         warnings=warnings,
         diagnosis=diagnosis,
         lost_boxes=_lost(night.baselines[0].first, night.run, rare),
@@ -106,13 +107,22 @@ def _family(pairs: Sequence[tuple[Side, Side]], rare: Mapping[int, str], gate: G
     return [found for base, run in pairs for found in comparisons.compare(base, run, rare, **margins)]
 
 
-def _decide(
-    night: Night, rare: Mapping[int, str], number: int, gate: Gate, *, falling: bool
+def decide(
+    night: Night, rare: Mapping[int, str], number: int, gate: Gate, *, falling: bool = False
 ) -> tuple[Decision, tuple[Test, ...]]:
+    """Decide a night on its figures: the arithmetic of :func:`judge`.
+
+    Args:
+        night: as there.
+        rare: names of the rare classes by id.
+        number: of the night within the horizon.
+        gate: as there.
+        falling: whether a trend was shown.
+    """
     first = first_look(night, rare, gate)
     evidence = [one.evidence for one in first]
     if night.second is None:
-        decision = gating.decide(evidence, gate, night=number, falling=falling)
+        decision = gating.decide(evidence, gate, night=number, collapsed=bool(night.collapsed), falling=falling)
         return decision, _tests(first, first, decision, gate)
     again = _family([(one.second, night.second) for one in night.baselines], rare, gate)
     whole = comparisons.joined(night.run, night.second)

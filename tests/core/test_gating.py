@@ -252,6 +252,13 @@ def test_another_figure_does_not_confirm() -> None:
     assert mirrored.confirmed == (None, False)
 
 
+def test_after_a_collapse_one_training_is_enough() -> None:
+    """The first false alarm of a line spends its error: what descends from a confirmed loss is not confirmed again."""
+    assert gating.decide([BAD, GOOD], CONFIRM, night=3, collapsed=True).verdict is Verdict.COLLAPSING
+    assert gating.decide([MILD, GOOD], CONFIRM, night=3, collapsed=True).verdict is Verdict.INCONCLUSIVE
+    assert gating.decide([GOOD, GOOD], CONFIRM, night=3, collapsed=True).verdict is Verdict.HEALTHY
+
+
 def test_without_confirmation_one_training_is_enough() -> None:
     """With the other schedules a night is judged by itself."""
     assert gating.decide([BAD, GOOD], GATE, night=3).verdict is Verdict.COLLAPSING

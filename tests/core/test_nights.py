@@ -53,6 +53,24 @@ def test_with_a_second_training() -> None:
     assert (base.first.found.sum(), base.second.found.sum(), base.both.trainings) == (40, 38, 2)
 
 
+def test_a_second_training_that_is_not_written_yet() -> None:
+    """It stands where the written one would, beside the base's."""
+    write_confirmation("base", {"six": [True] * 38 + [False] * 2})
+    run = night_audit("guarded-1", AFTER)
+    again = nights.first(run)
+    found = nights.load(night_audit("base", BEFORE), run, confirmed=True, again=again)
+    assert found.second is again
+    assert found.baselines[0].second.found.sum() == 38
+
+
+def test_a_collapse_of_the_line_is_known() -> None:
+    """What `confirm` found out about the runs before this one comes with the night."""
+    write_confirmation("base", BEFORE)
+    write_confirmation("guarded-1", None, collapsed="guarded-0")
+    assert load().collapsed == "guarded-0"
+    assert load(confirmed=False).collapsed == ""
+
+
 def test_confirmations_that_nobody_asked_for_are_not_read() -> None:
     """With another schedule there need be no confirmation at all."""
     assert load(confirmed=False).second is None

@@ -45,6 +45,7 @@ def judge(
     again: Mapping[str, Counts] | None = None,
     gate: Gate = GATE,
     run: str = "guarded-1",
+    collapsed: str = "",
     warnings: tuple[judgements.Warning, ...] = (),
     **changes: Any,
 ) -> Judgement:
@@ -54,7 +55,7 @@ def judge(
     second_base, second = sides(again, loss=loss, run=run) if again is not None else (None, None)
     found = {name: [True] * total for name, (total, *_) in counts.items()}
     return verdicts.judge(
-        night(base, here, second=second, second_base=second_base),
+        replace(night(base, here, second=second, second_base=second_base), collapsed=collapsed),
         night_audit("base", found),
         night_audit(run, found, value=0.7 - loss, **changes),
         gate,
@@ -240,6 +241,16 @@ def test_a_bad_night_needs_its_second_training() -> None:
     """Where the first training looks bad and the stage `confirm` did not run, there is no verdict."""
     with pytest.raises(UserError, match=r"guarded-1 looks bad and there is no second training of it"):
         judge({"six": (60, 55, 20, 0)}, gate=CONFIRM)
+
+
+def test_after_a_collapse_a_second_training_is_not_asked_for() -> None:
+    """What descends from a run whose loss two trainings showed is COLLAPSING by one, and the verdict says so."""
+    found = judge({"six": (60, 55, 20, 0)}, gate=CONFIRM, collapsed="guarded-0")
+    assert found.verdict is Verdict.COLLAPSING
+    assert "second training" not in found.reason
+    assert any("it descends from guarded-0" in one for one in found.notes)
+    even = judge({"six": (60, 55, 0, 0)}, gate=CONFIRM, collapsed="guarded-0")
+    assert not any("guarded-0" in one for one in even.notes)
 
 
 def test_best_run_so_far_is_a_second_baseline() -> None:
