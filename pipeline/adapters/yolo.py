@@ -51,7 +51,7 @@ def _ultralytics() -> Any:
     # look this many times and then sleep: most waits of a small net end before.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     if not hasattr(sys, "get_int_max_str_digits"):
         # Python 3.11 of Ubuntu 22.04 is the first release candidate: it has no limit on the digits of a number, which
         # is what 0 says, nor the functions that torch's compiler looks for.
