@@ -17,6 +17,7 @@ import yaml
 
 ROOT = Path(__file__).parent.parent
 BCCD = ROOT.parent / "shared" / "data" / "bccd"
+_ENVIRONMENT = dict(os.environ)  # as it was before a test connected to a database of its own
 _LEFT_OUT = {"tests", "docs", "notebooks", ".ci"}
 
 
@@ -58,7 +59,7 @@ class Project:
     def environment(**variables: str) -> dict[str, str]:
         """The environment of the tests, with its commands on the PATH."""
         commands = str(Path(sys.executable).parent)
-        return {**os.environ, "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}", **variables}
+        return {**_ENVIRONMENT, "PATH": f"{commands}{os.pathsep}{_ENVIRONMENT['PATH']}", **variables}
 
     def change(self, edit: Callable[[dict[str, Any]], None]) -> None:
         """Edit params.yaml."""
