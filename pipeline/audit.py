@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -70,10 +72,16 @@ def main(run: str) -> None:
     settings = params.load()
     here = RunPaths(run)
     data = _load(run, settings)
-    trainings = [_evaluate(here, data, settings, number) for number in range(settings.train.seeds)]
     previous = None if run == paths.BASE else RunPaths(settings.run(run).previous)
     line, best = ((), paths.BASE) if previous is None else _history(audits.read(previous.figures))
-    audit = _figures(run, data, trainings, settings, line, best)
+    # The detector and the images are measured side by side: neither keeps more than one core busy.
+    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as other:
+        beside = other.submit(_beside_real, run, data, settings) if data.synthetic else None
+        trainings = [_evaluate(here, data, settings, number) for number in range(settings.train.seeds)]
+        audit = _figures(run, data, trainings, settings, line, best)
+    if beside:
+        similar, diverse, drifted = beside.result()
+        audit = replace(audit, duplication=similar, diversity=diverse, drift=drifted)
     audit = replace(audit, line=(*line, _as_ancestor(audit)))
     boxes, replicates = _tables(trainings, settings)
     with files.fresh_folder(here.audit) as folder:
@@ -169,13 +177,13 @@ def _tables(trainings: Sequence[_Training], settings: Params) -> tuple[pd.DataFr
 def _figures(
     run: str, data: _Data, trainings: Sequence[_Training], settings: Params, line: tuple[Ancestor, ...], best: str
 ) -> Audit:
+    """All but what compares the synthetic images with the real ones."""
     first = trainings[0]
     matches, found = first.test.matches, first.test.found
     point = {"confidence": first.confidence, "iou": settings.audit.iou}
     synthetic = sum(row.origin == "synthetic" for row in data.training)
     chosen = None if run == paths.BASE else settings.run(run)
     map50_95, map50 = detector_figures.mean_figures(matches, first.precision)
-    similar, diverse, drifted = _beside_real(run, data, settings)
     return Audit(
         run=run,
         arm=chosen.arm if chosen else "",
@@ -201,9 +209,9 @@ def _figures(
         synthetic_images=synthetic,
         lineage={str(depth): n for depth, n in sorted(Counter(row.lineage_depth for row in data.training).items())},
         freshness=freshness.measure(data.training, manifest.read_times(paths.VERIFIED_TIMES), data.names),
-        duplication=similar,
-        diversity=diverse,
-        drift=drifted,
+        duplication=(),
+        diversity=(),
+        drift=(),
         forecasts=forecasts.read(RunPaths(run).forecasts).forecasts,
         line=line,
         best=best,
@@ -229,9 +237,7 @@ def _bounds(real: Sequence[Row]) -> tuple[float, float]:
 def _beside_real(
     run: str, data: _Data, settings: Params
 ) -> tuple[tuple[Duplication, ...], tuple[Diversity, ...], tuple[Drift, ...]]:
-    """The run's synthetic images beside the real ones; nothing for the base run, which has none."""
-    if not data.synthetic:
-        return (), (), ()
+    """The run's synthetic images beside the real ones."""
     made = objects.collect(data.synthetic)
     real = objects.collect([*data.real, *data.val, *data.test])
     audit = settings.audit
