@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.core import files, ledger, manifest, paths
+from pipeline.core import files, impostors, ledger, manifest, params, paths, standing
 from pipeline.core.ledger import Entry
 from pipeline.core.manifest import Row
+from pipeline.core.standing import Standing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,40 +18,28 @@ class Pending:
     boxes: int
 
 
-def _entries() -> list[Entry]:
-    return ledger.read(paths.LEDGER) if paths.LEDGER.exists() else []
-
-
-def _open(entries: list[Entry]) -> list[Row]:
-    """The ingested images, without those that a person rejected."""
-    refused = ledger.rejected(entries)
-    return [row for row in manifest.read(paths.REAL_MANIFEST) if row.image_id not in refused]
-
-
-def _items(rows: list[Row]) -> list[tuple[str, str]]:
-    return [(row.image_id, row.label_digest) for row in rows]
-
-
 def pending() -> Pending:
-    """Count the ingested images whose present labels nobody accepted, and that nobody rejected.
+    """Count the ingested images on whose present labels nobody decided.
 
     Raises:
         UserError: nothing is ingested yet, or the ledger's chain is broken.
     """
-    entries = _entries()
-    rows = _open(entries)
-    done = ledger.accepted(entries, _items(rows), paths.IMPORTS)
-    left = [row for row in rows if (row.image_id, row.label_digest) not in done]
+    left = [row for row, one in _ingested() if one.state == "awaiting"]
     return Pending(images=len(left), boxes=sum(number for row in left for _, number in row.boxes))
 
 
 def accept(*, reviewer: str, reason: str) -> Entry:
-    """Accept all ingested images with their present labels; what a person rejected stays rejected.
+    """Accept all ingested images with their present labels, but those that people rejected or disagree on.
+
+    It is the weakest word: what a person decides on an image itself goes before it.
 
     Raises:
-        UserError: nothing is ingested yet, there is no reviewer, or the ledger's chain is broken.
+        UserError: nothing is ingested yet, there is no reviewer, an image is a copy of a synthetic one, or the ledger's
+            chain is broken.
     """
-    items = _items(_open(_entries()))
+    found = _ingested()
+    impostors.require_real([row for row, one in found if one.state == "awaiting"])
+    items = [(row.image_id, row.label_digest) for row, one in found if one.state in ("verified", "awaiting")]
     digest = ledger.list_digest(items)
     files.write_text(ledger.list_path(paths.IMPORTS, digest), ledger.format_list(items))
     return ledger.append(
@@ -62,3 +51,16 @@ def accept(*, reviewer: str, reason: str) -> Entry:
         reason=reason,
         lock=paths.LEDGER_LOCK,
     )
+
+
+def _ingested() -> list[tuple[Row, Standing]]:
+    """The ingested images with what holds for each."""
+    rows = manifest.read(paths.REAL_MANIFEST)
+    found = standing.standings(
+        ledger.read(paths.LEDGER) if paths.LEDGER.exists() else [],
+        [(row.image_id, row.label_digest) for row in rows],
+        paths.IMPORTS,
+        paths.CORRECTIONS,
+        min_agreement=params.load().review.min_agreement,
+    )
+    return [(row, found[row.image_id]) for row in rows]

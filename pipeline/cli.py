@@ -113,11 +113,63 @@ def plan(name: str | None, loss: float, power: float, *, as_json: bool) -> None:
 @click.option("--port", type=int, help="Port of the App on localhost; by default review.port of params.yaml.")
 @click.option("--no-browser", is_flag=True, help="Do not open a browser.")
 @click.option("--rebuild", is_flag=True, help="Build the dataset anew from the files first.")
-def review(port: int | None, *, no_browser: bool, rebuild: bool) -> None:
-    """Open the audit in the FiftyOne App, on localhost."""
+@click.option("--address", help="Address to listen on instead of localhost; whoever can reach it can read your files.")
+@click.option("--reviewer", help="Who decides; by default the user.name of git.")
+def review(port: int | None, *, no_browser: bool, rebuild: bool, address: str | None, reviewer: str | None) -> None:
+    """Open the audit in the FiftyOne App, on localhost, and decide on images there."""
     from pipeline import review as reviewing
 
-    reviewing.open_app(port=port, browser=not no_browser, rebuild=rebuild)
+    reviewing.open_app(port=port, browser=not no_browser, rebuild=rebuild, address=address, reviewer=reviewer)
+
+
+@main.group()
+def ledger() -> None:
+    """See and check the record of people's decisions."""
+
+
+@ledger.command("check")
+def check_ledger() -> None:
+    """Check the ledger against its chain and the last commit: say what was edited, removed, moved or cut off.
+
+    Exit code 0: it is whole; 1: it is not.
+    """
+    from pipeline import ledgers
+
+    answer = ledgers.check()
+    click.echo(answer.text)
+    sys.exit(0 if answer.good else 1)
+
+
+@ledger.command("log")
+@click.argument("image")
+def log_image(image: str) -> None:
+    """Show an image's decisions, what they come to, and the runs that trained on it.
+
+    IMAGE is its id, the beginning of it, its name or its path.
+    """
+    from pipeline import ledgers
+
+    click.echo(ledgers.log(image))
+
+
+@ledger.command("conflicts")
+def list_conflicts() -> None:
+    """List the images on which people disagree, and the reviewers who are held back."""
+    from pipeline import ledgers
+
+    click.echo(ledgers.conflicts())
+
+
+@ledger.command("release")
+@click.argument("name")
+@click.option("--reviewer", required=True, help="Who looked at the decisions; another person.")
+@click.option("--reason", required=True, help="What that person saw.")
+def release_reviewer(name: str, reviewer: str, reason: str) -> None:
+    """Let the decisions of a held-back reviewer, NAME, count again, after another person has looked at them."""
+    from pipeline import ledgers
+
+    entry = ledgers.release(name, reviewer=reviewer, reason=reason)
+    click.echo(f"{name}'s decisions up to {entry.time} count again; commit data/ledger.csv.")
 
 
 if __name__ == "__main__":

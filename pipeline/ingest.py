@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -13,9 +13,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from pipeline.core import digits, files, images, labels, manifest, params, paths, stage
+from pipeline.core import digits, files, images, impostors, labels, manifest, params, paths, portraits, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import SPLITS, Row
+from pipeline.core.portraits import Portrait
 from pipeline.core.sections import Digits, Ingest
 from pipeline.core.sources import reading
 from pipeline.core.sources.found import SourceImage, to_box
@@ -149,8 +150,9 @@ def _read(settings: Ingest, intake: Intake) -> list[str]:
         intake.decide("label", "", reject.name, reject.reason)
     # The test split has the first claim on an image that is there twice, then val.
     claims = {"test": 0, "val": 1, "train": 2, None: 3}
+    copies = impostors.screen(_portraits(source.images, settings))
     for found in sorted(source.images, key=lambda image: (claims[image.split], image.name)):
-        reason = found.problem or _take(found, settings, intake, source.classes)
+        reason = found.problem or _take(found, settings, intake, source.classes, copies)
         intake.decide("image", found.name, found.split or "", reason)
         for reject in found.rejected:
             intake.decide("box", found.name, reject.name, reject.reason)
@@ -160,16 +162,36 @@ def _read(settings: Ingest, intake: Intake) -> list[str]:
     return list(source.classes)
 
 
-def _take(found: SourceImage, settings: Ingest, intake: Intake, classes: tuple[str, ...]) -> str:
+def _portraits(found: Iterable[SourceImage], settings: Ingest) -> Iterator[Portrait]:
+    """Portraits of the images that can be read; the others are refused for what they are."""
+    for one in found:
+        if one.problem is None:
+            data = one.path.read_bytes()
+            try:
+                pixels = images.decode(data, max_pixels=settings.max_pixels).pixels
+            except ValueError:
+                continue
+            yield portraits.portrait(pixels, image_id=hashlib.sha256(data).hexdigest(), name=one.name)
+
+
+def _take(
+    found: SourceImage,
+    settings: Ingest,
+    intake: Intake,
+    classes: tuple[str, ...],
+    copies: Mapping[str, impostors.Match],
+) -> str:
     """Store one image with its good boxes; gives the reason when the image is rejected."""
     if found.path.stat().st_size + _FREE_SPACE > shutil.disk_usage(intake.folder).free:
         raise UserError(
             f"the disk is nearly full: {intake.folder.parent}. Free space and run `uv run dvc repro` again."
         )
     data = found.path.read_bytes()
-    if images.is_marked_synthetic(data):
+    if impostors.is_marked(data):
         return "marked as synthetic by this project; a synthetic image never enters as real"
     image_id = hashlib.sha256(data).hexdigest()
+    if image_id in copies:
+        return str(copies[image_id])
     if image_id in intake.rows:
         twin = intake.rows[image_id]
         return f"exact duplicate of {twin.name}" + (f" in {twin.split}" if twin.split else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.core import files, forecasts, futures, manifest, mixing, params, paths, rng, stage
+from pipeline.core import files, forecasts, futures, manifest, mixing, params, paths, rng, stage, synthetic
 from pipeline.core.forecasts import Outlook
 from pipeline.core.futures import Generation
 from pipeline.core.manifest import Row
@@ -28,7 +28,12 @@ def main(run: str) -> None:
         pool = manifest.read(RunPaths(chosen.previous).pool_manifest) + newest
         previous = forecasts.read(RunPaths(chosen.previous).forecasts).history
     source = rng.generator(settings.seed, "mix", run, str(seed))
-    rows = real if run == paths.BASE else mixing.choose(real, newest, pool, arm, settings.mix, source)
+    states = synthetic.read(paths.VERIFIED_SYNTHETIC) if pool else {}
+    refused = synthetic.refused(pool, states)
+    rows = real
+    if run != paths.BASE:
+        chosen_rows = mixing.choose(real, newest, pool, arm, settings.mix, source, refused=refused)
+        rows = synthetic.marked(chosen_rows, states)
     names = manifest.read_classes(paths.REAL_CLASSES)
     history = (*previous, futures.count(run, len(previous), rows, newest, classes=len(names)))
     outlook = Outlook(
@@ -44,8 +49,10 @@ def main(run: str) -> None:
         ),
     )
     _write(here, rows, pool, outlook, names)
-    synthetic = history[-1].used
-    stage.report(f"mix {run}: {len(rows) - synthetic} real and {synthetic} synthetic images")
+    used = history[-1].used
+    stage.report(f"mix {run}: {len(rows) - used} real and {used} synthetic images")
+    if refused:
+        stage.report(f"mix {run}: {len(refused)} synthetic images were left out: people rejected them, or disagree")
     for one in outlook.forecasts:
         if one.warning:
             stage.report(f"mix {run}: WARNING: {forecasts.warning(one)}")

@@ -13,6 +13,7 @@ from pipeline.core import (
     detections,
     files,
     judgements,
+    ledger,
     manifest,
     params,
     paths,
@@ -22,6 +23,7 @@ from pipeline.core import (
     report_detection,
     report_files,
     report_galleries,
+    report_review,
     report_similarity,
     report_tables,
     report_why,
@@ -52,13 +54,17 @@ def main() -> None:
         {name: audits.read(RunPaths(name).figures) for name in (paths.BASE, *settings.runs)},
         {name: judgements.read(RunPaths(name).gate) for name in settings.runs},
     )
-    html = layout.render(_page(history, settings, now=datetime.now(UTC)), _arm_colours(history))
+    entries = ledger.read(paths.LEDGER) if paths.LEDGER.exists() else []
+    review_topic = report_review.topic(entries, min_agreement=settings.review.min_agreement)
+    page = _page(history, settings, review_topic, now=datetime.now(UTC))
+    html = layout.render(page, _arm_colours(history))
     picture = charts.standalone(_rare_chart(history, settings, alone=True))
     tables = report_files.plots(history)  # all is made before anything is written
     with files.fresh_folder(paths.REPORT_PLOTS) as folder:
         for name, text in tables.items():
             files.write_text(folder / name, text)
-    files.write_text(paths.REPORT_SUMMARY, report_files.summary(history))
+    review = report_review.summary(entries, min_agreement=settings.review.min_agreement)
+    files.write_text(paths.REPORT_SUMMARY, report_files.summary(history) + review)
     files.write_json(paths.REPORT_METRICS, report_files.metrics(history))
     files.write_text(paths.REPORT_PICTURE, picture)
     files.write_text(paths.REPORT_PAGE, html)
@@ -70,7 +76,7 @@ def _arm_colours(history: History) -> list[tuple[str, str]]:
     return [(colours.arm_colour(number), colours.arm_colour_on_dark(number)) for number in numbers]
 
 
-def _page(history: History, settings: Params, *, now: datetime) -> Page:
+def _page(history: History, settings: Params, review: Topic | None, *, now: datetime) -> Page:
     verified = manifest.read(paths.VERIFIED_MANIFEST)
     return Page(
         headline=report_words.headline(history),
@@ -89,6 +95,7 @@ def _page(history: History, settings: Params, *, now: datetime) -> Page:
             report_similarity.diversity(history),
             report_similarity.drift(history),
             report_data.lineage(history, now=now),
+            *([review] if review else []),
             _table_topic(history),
         ),
         rules=Rules(rules=report_words.rules(settings.gate, history.base.audit)),

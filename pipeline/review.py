@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from pipeline.adapters import voxel, voxel_dataset
-from pipeline.adapters.voxel_dataset import Contents, Evaluation, RunTables
-from pipeline.core import audits, detections, files, manifest, params, paths, stage
+import pandas as pd
+
+from pipeline.adapters import voxel_app, voxel_dataset
+from pipeline.adapters.voxel_contents import QUEUE, WORKSPACE, Contents, Evaluation, RealImage, RunTables, field_of
+from pipeline.core import audits, detections, files, manifest, params, paths, reviewing, stage
 from pipeline.core.audits import Audit
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
@@ -18,13 +23,14 @@ from pipeline.core.paths import RunPaths
 # Two matchers that share no code, the audit's and FiftyOne's backend, on the same boxes: what people see is what was
 # judged. They add up in another order, nothing more.
 _SAME = 1e-6
+_THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 
 
 def main() -> None:
     """Lay out images, predictions and evaluations as a FiftyOne dataset, for people to look at in the App."""
     settings = params.load()
     figures = _figures(settings)
-    contents = _contents(figures)
+    contents = _contents(settings, figures)
     with files.fresh_folder(paths.REVIEW) as folder:
         evaluations = _update(settings, figures, contents)
         files.write_json(
@@ -34,7 +40,7 @@ def main() -> None:
                 "fingerprint": _digest([contents.mark, *contents.runs.values()]),
                 "runs": {
                     one.run: {
-                        "field": voxel_dataset.field_of(one.run), "eval_key": one.eval_key, "map50_95": one.map50_95,
+                        "field": field_of(one.run), "eval_key": one.eval_key, "map50_95": one.map50_95,
                     }
                     for one in evaluations
                 },
@@ -44,21 +50,38 @@ def main() -> None:
                  "open it with `uv run tailwatch review`")  # fmt: skip
 
 
-def open_app(*, port: int | None, browser: bool, rebuild: bool) -> None:
+def open_app(
+    *, port: int | None, browser: bool, rebuild: bool, address: str | None = None, reviewer: str | None = None
+) -> None:
     """Open the App on the dataset, which is brought up to date where it is gone or differs from the files.
+
+    Args:
+        port: to listen on; None: as params.yaml says.
+        browser: open one.
+        rebuild: make the dataset anew.
+        address: to listen on; None: localhost.
+        reviewer: whose decisions these are; None: as git knows the user.
 
     Raises:
         UserError: nothing is audited yet, the port is taken, or the database does not start.
     """
     settings = params.load()
-    chosen = port or settings.review.port
-    voxel.check_port(chosen)  # before the dataset is built, which may take a while
+    chosen, where = port or settings.review.port, address or voxel_app.LOCALHOST
+    voxel_app.check_port(chosen, address=where)  # before the dataset is built, which may take a while
+    if where not in _THIS_MACHINE:
+        stage.report(
+            f"warning: the App listens on {where}. Whoever can reach it can read every file that you can read, and "
+            "decide in your name. Without --address it listens on this machine alone; docs/review.md shows a tunnel."
+        )
+    os.environ.update({reviewing.REVIEWER: reviewer} if reviewer else {})
     figures = _figures(settings)
-    contents = _contents(figures)
+    contents = _contents(settings, figures)
     if rebuild or not voxel_dataset.is_current(settings.review.dataset, contents):
-        stage.report("building the dataset from the files …")
+        stage.report("bringing the dataset up to date with the files …")
         _update(settings, figures, contents, anew=rebuild)
-    voxel.launch(settings.review.dataset, port=chosen, browser=browser)
+    voxel_app.launch(
+        settings.review.dataset, port=chosen, browser=browser, address=where, workspace=WORKSPACE, view=QUEUE
+    )
 
 
 def _figures(settings: Params) -> dict[str, Audit]:
@@ -73,19 +96,43 @@ def _figures(settings: Params) -> dict[str, Audit]:
     return {run: audits.read(RunPaths(run).figures) for run in runs}
 
 
-def _contents(figures: dict[str, Audit]) -> Contents:
+def _contents(settings: Params, figures: dict[str, Audit]) -> Contents:
     """What the dataset is to show."""
     rare = [one.name for one in figures[paths.BASE].rare]
-    shared = [str(Path.cwd()), *rare, *_file_digests([paths.REAL_CLASSES, paths.VERIFIED_MANIFEST])]
+    made_from = [paths.REAL_CLASSES, paths.REAL_MANIFEST, paths.VERIFIED_MANIFEST, paths.VERIFIED_DECISIONS]
     classes = manifest.read_classes(paths.REAL_CLASSES)
+    runs = {run: _run_digest(audit) for run, audit in figures.items()}
     return Contents(
         classes=classes,
         rare=rare,
-        mark=_digest(shared),
-        real=lambda: manifest.read(paths.VERIFIED_MANIFEST),
-        runs={run: _run_digest(audit) for run, audit in figures.items()},
+        mark=_digest([str(Path.cwd()), *rare, *_file_digests(made_from)]),
+        real=_real,
+        runs=runs,
         tables=lambda run: _tables(figures[run], classes=len(classes)),
+        decisions=functools.cache(lambda: reviewing.read(settings, list(runs))),
+        newest=_worst_first(settings, figures),
     )
+
+
+def _real() -> list[RealImage]:
+    """All real images; those that are not used have no split."""
+    used = {row.image_id: row for row in manifest.read(paths.VERIFIED_MANIFEST)}
+    frame = pd.read_csv(paths.VERIFIED_DECISIONS, dtype=str, keep_default_na=False)
+    outcomes = dict(zip(frame["image_id"], zip(frame["outcome"], frame["reason"], strict=True), strict=True))
+    rows = [used.get(row.image_id, replace(row, split="", human_verified=False))
+            for row in manifest.read(paths.REAL_MANIFEST)]  # fmt: skip
+    return [
+        RealImage(row=row, outcome=outcome, reason=reason)
+        for row in rows
+        for outcome, reason in [outcomes.get(row.image_id, ("quarantined", ""))]
+    ]
+
+
+def _worst_first(settings: Params, figures: dict[str, Audit]) -> list[str]:
+    """The newest run of each arm, that of the largest loss of mAP first."""
+    newest = {item.arm: run for run, item in sorted(settings.runs.items(), key=lambda one: one[1].generation)
+              if run in figures}  # fmt: skip
+    return sorted(newest.values(), key=lambda run: figures[run].map50_95.value or 0.0)
 
 
 def _tables(audit: Audit, *, classes: int) -> RunTables:
@@ -97,6 +144,7 @@ def _tables(audit: Audit, *, classes: int) -> RunTables:
         rows=_synthetic(audit.run),
         predictions=detections.read(here.predictions, classes=classes),
         boxes=detections.read(here.boxes, classes=classes),
+        duplication=audit.duplication,
     )
 
 
@@ -108,9 +156,8 @@ def _run_digest(audit: Audit) -> str:
     """A digest of what a run made, and of the settings that its evaluation and views take from its audit."""
     here = RunPaths(audit.run)
     synthetic = [here.synthetic_manifest] if audit.run != paths.BASE else []
-    return _digest(
-        [repr(audit.confidence), repr(audit.iou), *_file_digests([*synthetic, here.predictions, here.boxes])]
-    )
+    shown = [repr(one) for one in (audit.confidence, audit.iou, audit.duplication)]
+    return _digest([*shown, *_file_digests([*synthetic, here.predictions, here.boxes])])
 
 
 def _file_digests(sources: Iterable[Path]) -> list[str]:

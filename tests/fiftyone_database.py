@@ -20,6 +20,7 @@ def connected(folder: Path) -> Iterator[Any]:
     before = dict(os.environ)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paths, "DATABASE", folder / ".fiftyone")
+        patch.setattr(paths, "PLUGINS", folder / "plugins")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of FiftyOne's own imports
             fo = voxel.connect()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,14 @@ import pytest
 import yaml
 
 from pipeline import mix
-from pipeline.core import forecasts, manifest, paths
+from pipeline.core import forecasts, manifest, paths, synthetic
 from pipeline.core.errors import UserError
 from pipeline.core.figures import Forecast
 from pipeline.core.manifest import Row
 from pipeline.core.paths import RunPaths
 from pipeline.core.sections import Policy
-from tests.builders import row, synthetic_row
+from pipeline.core.standing import State
+from tests.builders import row, sha, synthetic_row
 from tests.project import ROOT
 
 REAL = [row(f"real {number}", boxes=((0, 9), *([(1, 3)] if number < 20 else []))) for number in range(40)]
@@ -39,6 +41,7 @@ def _project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     held_out = [row("val", split="val"), row("test", split="test")]
     manifest.write(paths.VERIFIED_MANIFEST, [*REAL, *held_out])
+    synthetic.write(paths.VERIFIED_SYNTHETIC, {})
     paths.REAL_CLASSES.parent.mkdir(parents=True)
     paths.REAL_CLASSES.write_text(json.dumps(["common", "rare"]))
 
@@ -147,4 +150,88 @@ def test_without_the_previous_history() -> None:
     mix.main("base")
     RunPaths("base").forecasts.unlink()
     with pytest.raises(UserError, match=r"data/mix/base/forecasts\.json is missing.*dvc repro"):
+        mix.main("recursive-1")
+
+
+def mixed(run: str) -> dict[str, bytes]:
+    """Make a mix; returns what it wrote, by file name."""
+    mix.main(run)
+    return {path.name: path.read_bytes() for path in sorted(RunPaths(run).mix.iterdir())}
+
+
+def decided(state: State, *rows: Row) -> None:
+    """People came to this on synthetic images, with the labels that they have."""
+    synthetic.write(paths.VERIFIED_SYNTHETIC, {(one.image_id, one.label_digest): state for one in rows})
+
+
+def divided(run: str, made: list[Row]) -> tuple[Row, Row]:
+    """One of the synthetic images that the run trains on, and one that it does not."""
+    used = {one.image_id for one in manifest.read(RunPaths(run).mix_manifest)}
+    return next(one for one in made if one.image_id in used), next(one for one in made if one.image_id not in used)
+
+
+@pytest.mark.parametrize("state", ["verified", "rejected", "conflict"])
+def test_a_decision_on_an_unused_image(state: State) -> None:
+    """What people decide on a synthetic image that a run does not train on leaves its mix as it was, to the byte."""
+    made = generated("guarded-1", 1, 30)
+    mix.main("base")
+    before = mixed("guarded-1")
+    _, unused = divided("guarded-1", made)
+    decided(state, unused)
+    assert mixed("guarded-1") == before
+
+
+def test_an_accepted_synthetic_image() -> None:
+    """It is human-verified with just these labels, and stays synthetic; nothing else in the mix changes."""
+    made = generated("guarded-1", 1, 30)
+    mix.main("base")
+    mix.main("guarded-1")
+    used, _ = divided("guarded-1", made)
+    before = manifest.read(RunPaths("guarded-1").mix_manifest)
+    decided("verified", used)
+    mix.main("guarded-1")
+    after = manifest.read(RunPaths("guarded-1").mix_manifest)
+    (changed,) = [now for now, then in zip(after, before, strict=True) if now != then]
+    assert (changed.image_id, changed.origin, changed.human_verified) == (used.image_id, "synthetic", True)
+    decided("verified", replace(used, label_digest=sha("other labels")))
+    mix.main("guarded-1")
+    assert manifest.read(RunPaths("guarded-1").mix_manifest) == before
+
+
+@pytest.mark.parametrize("state", ["rejected", "conflict"])
+def test_a_refused_synthetic_image(state: State, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is trained on no more, in any generation, and one other takes its place."""
+    made = generated("guarded-1", 1, 30)
+    mix.main("base")
+    mix.main("guarded-1")
+    used, _ = divided("guarded-1", made)
+    before = {one.image_id for one in manifest.read(RunPaths("guarded-1").mix_manifest)}
+    decided(state, used)
+    mix.main("guarded-1")
+    after = {one.image_id for one in manifest.read(RunPaths("guarded-1").mix_manifest)}
+    assert (before - after, len(after - before)) == ({used.image_id}, 1)
+    assert "1 synthetic images were left out: people rejected them, or disagree" in capsys.readouterr().err
+    generated("guarded-2", 2, 30)
+    mix.main("guarded-2")
+    assert used.image_id not in {one.image_id for one in manifest.read(RunPaths("guarded-2").mix_manifest)}
+
+
+def test_refused_images_leave_an_arm_without_real_ones_with_fewer() -> None:
+    """An arm of synthetic images only trains on those that are left, rather than stop the night."""
+    made = generated("recursive-1", 1, 30)
+    mix.main("base")
+    decided("rejected", *made[:3])
+    mix.main("recursive-1")
+    assert len(manifest.read(RunPaths("recursive-1").mix_manifest)) == 37
+    decided("rejected", *made)
+    with pytest.raises(UserError, match="has 0, beside 40 that people rejected or disagree on"):
+        mix.main("recursive-1")
+
+
+def test_without_the_table_of_synthetic_images() -> None:
+    """A verification of an older kind has no such table: it is named, with what to do."""
+    generated("recursive-1", 1, 25)
+    mix.main("base")
+    paths.VERIFIED_SYNTHETIC.unlink()
+    with pytest.raises(UserError, match=r"data/verified/synthetic\.csv is missing.*dvc repro"):
         mix.main("recursive-1")

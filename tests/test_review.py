@@ -6,21 +6,36 @@ import dataclasses
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pandas as pd
 import pytest
 
 from pipeline import review
-from pipeline.adapters import voxel, voxel_dataset
-from pipeline.adapters.voxel_dataset import Contents, Evaluation, RunTables
-from pipeline.core import detections, metrics
+from pipeline.adapters import (
+    voxel_app,
+    voxel_contents,
+    voxel_dataset,
+    voxel_decisions,
+    voxel_map,
+    voxel_samples,
+    voxel_views,
+    voxel_workspace,
+)  # fmt: skip
+from pipeline.adapters.voxel_contents import Contents, Evaluation, RealImage, RunTables
+from pipeline.core import detections, images, labels, metrics
 from pipeline.core.errors import UserError
+from pipeline.core.figures import Duplication, NearGroup, NearPair
+from pipeline.core.labels import Box
 from pipeline.core.manifest import Row
-from tests.builders import row, synthetic_row
+from pipeline.core.reviewing import Decided, Decisions, Queued
+from tests.builders import box, figure, picture, row, sha, synthetic_row
 
 CLASSES = ("zero", "one", "two")
 NAME = "shown"
+BOXES = [box(number, x=0.3 + 0.2 * number) for number in range(3)]
+DIGEST = labels.digest(BOXES)
 
 
 def test_a_taken_port_is_an_error() -> None:
@@ -30,13 +45,13 @@ def test_a_taken_port_is_an_error() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(UserError, match=rf"port {port} on localhost cannot be used: .+--port N"):
-            voxel.launch(NAME, port=port, browser=False)
+            voxel_app.launch(NAME, port=port, browser=False)
 
 
 def test_a_port_that_is_none_is_an_error() -> None:
     """A number that no port has is as good as a taken one."""
     with pytest.raises(UserError, match="port 70000 on localhost cannot be used"):
-        voxel.launch(NAME, port=70_000, browser=False)
+        voxel_app.launch(NAME, port=70_000, browser=False)
 
 
 @pytest.mark.parametrize(
@@ -63,8 +78,8 @@ def test_equal_figures_pass() -> None:
 
 def test_names_in_fiftyone() -> None:
     """A run's name becomes one that FiftyOne takes for a field and for an evaluation."""
-    assert voxel_dataset.field_of("guarded-1") == "guarded_1"
-    assert voxel_dataset.eval_key_of("guarded-1") == "eval_guarded_1"
+    assert voxel_contents.field_of("guarded-1") == "guarded_1"
+    assert voxel_contents.eval_key_of("guarded-1") == "eval_guarded_1"
 
 
 # What follows needs the database.
@@ -77,12 +92,17 @@ class World:
     runs: dict[str, str]
     mark: str = "first"
     shift: float = 0.0  # of the predictions, in pixels
+    said: str = "nothing"  # what the decisions are called
+    decided: dict[str, Decided] = dataclasses.field(default_factory=dict)
+    queue: list[Queued] = dataclasses.field(default_factory=list)
+    versions: dict[str, list[Box]] = dataclasses.field(default_factory=dict)
     read: list[str] = dataclasses.field(default_factory=list)
 
-    def real(self) -> list[Row]:
+    def real(self) -> list[RealImage]:
         """Six test and two training images."""
         self.read.append("real")
-        return [_row(row, f"real {n}", split="test" if n < 6 else "train") for n in range(8)]
+        rows = [_row(row, f"real {n}", split="test" if n < 6 else "train") for n in range(8)]
+        return [RealImage(row=one, outcome=one.split, reason="") for one in rows]
 
     def tables(self, run: str) -> RunTables:
         """What a run made: predictions near the labels, and for other runs than the base two synthetic images."""
@@ -103,22 +123,34 @@ class World:
 
     def real_rows(self) -> list[Row]:
         """The real images, without counting that they were read."""
-        rows = self.real()
+        rows = [one.row for one in self.real()]
         self.read.pop()
         return rows
+
+    def decisions(self) -> Decisions:
+        """What people decided: that all is right, but for what the test says."""
+        made = [f"{run} {n}" for run in self.runs for n in range(2)]
+        known = [*(f"real {n}" for n in range(8)), *made]
+        plain = {sha(name): Decided(state="verified", label_digest=DIGEST, decided_by=()) for name in known}
+        return Decisions(
+            mark=self.said, decided=plain | self.decided, queue=self.queue, controls=(),
+            labels=lambda _, digest: self.versions[digest],
+        )  # fmt: skip
 
     def contents(self) -> Contents:
         """All of it."""
         return Contents(
-            classes=CLASSES, rare=["two"], mark=self.mark, real=self.real, runs=dict(self.runs), tables=self.tables
-        )
+            classes=CLASSES, rare=["two"], mark=self.mark, real=self.real, runs=dict(self.runs), tables=self.tables,
+            decisions=self.decisions,
+        )  # fmt: skip
 
 
 def _row(build: Callable[..., Row], name: str, **changes: Any) -> Row:
-    made = build(name, **changes)
-    made.label_path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [f"{number} {0.3 + 0.2 * number:.1f} 0.5 0.25 0.25" for number in range(len(CLASSES))]
-    made.label_path.write_text("\n".join(lines) + "\n")
+    made = build(name, label_digest=DIGEST, **changes)
+    for path in (made.label_path, Path(made.path)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    made.label_path.write_text(labels.format_boxes(BOXES))
+    Path(made.path).write_bytes(images.encode_png(picture(int(sha(name)[:6], 16), width=64, height=48)))
     return made
 
 
@@ -155,14 +187,14 @@ def state(fo: Any) -> Mapping[str, Any]:
     """All that the dataset shows, but for ids and times."""
     shown = fo.load_dataset(NAME)
     shown.reload()
-    labels = "ground_truth.detections"
+    path = "ground_truth.detections"
     fields = [path for path in shown.get_field_schema(flat=True) if not path.endswith(("id", "_at"))]
     return {
         "images": sorted(zip(shown.values("image_id"), shown.values("run"), strict=True)),
         "fields": sorted(fields),
         "evaluations": shown.list_evaluations(),
         "map": [shown.load_evaluation_results(key, cache=False).mAP() for key in shown.list_evaluations()],
-        "views": {view: shown.load_saved_view(view).count(labels) for view in sorted(shown.list_saved_views())},
+        "views": {view: shown.load_saved_view(view).count(path) for view in sorted(shown.list_saved_views())},
         "runs": {run: known["mark"] for run, known in shown.info["runs"].items()},
     }
 
@@ -175,7 +207,11 @@ def test_the_dataset_shows_all_runs(fo: Any, world: World) -> None:
     assert [run for _, run in shown["images"]].count("night-1") == 2
     assert shown["evaluations"] == ["eval_base", "eval_night_1", "eval_night_2"]
     assert shown["views"]["night-1: synthetic images"] == 6
-    assert shown["views"]["night-1: lost boxes"] > shown["views"]["night-1: lost rare boxes"] > 0
+    dataset = fo.load_dataset(NAME)
+    lost = {word: dataset.load_saved_view(f"night-1: {word}").count("lost_night_1.detections")
+            for word in ("lost boxes", "lost rare boxes", "lost two")}  # fmt: skip
+    assert lost["lost boxes"] > lost["lost rare boxes"] == lost["lost two"] > 0
+    assert shown["views"]["night-1: lost boxes"] == 3 * len(dataset.load_saved_view("night-1: lost boxes"))
     rows = [one for one in world.real_rows() if one.split == "test"]
     tables = world.tables("base")
     found, truth = detections.to_detections(tables.predictions, rows), detections.to_truth(tables.boxes, rows)
@@ -248,16 +284,24 @@ def test_changed_real_images_make_all_anew(fo: Any, world: World, evaluated: lis
     assert not set(ids) & set(fo.load_dataset(NAME).values("id"))
 
 
-STEPS = ("_add_images", "_add_predictions", "_add_found", "_save_views")
+STEPS = (
+    pytest.param(voxel_dataset, "_add_synthetic", id="images"),
+    pytest.param(voxel_dataset, "_add_predictions", id="predictions"),
+    pytest.param(voxel_dataset, "_add_found", id="found"),
+    pytest.param(voxel_views, "save_of_run", id="views_of_the_run"),
+    pytest.param(voxel_decisions, "refresh", id="decisions"),
+    pytest.param(voxel_map, "save", id="map"),
+    pytest.param(voxel_workspace, "save", id="workspace"),
+)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(("module", "step"), STEPS)
 def test_a_killed_update_is_mended_by_the_next(
-    fo: Any, world: World, evaluated: list[str], monkeypatch: pytest.MonkeyPatch, step: str
+    fo: Any, world: World, evaluated: list[str], monkeypatch: pytest.MonkeyPatch, module: ModuleType, step: str
 ) -> None:
     """Wherever the update of a changed run ends, the next one leaves the dataset as if nothing had happened."""
-    original = getattr(voxel_dataset, step)
+    original = getattr(module, step)
 
     def killed(*arguments: Any) -> None:
         original(*arguments)
@@ -265,14 +309,14 @@ def test_a_killed_update_is_mended_by_the_next(
 
     world.runs["night-2"] = "2"
     with monkeypatch.context() as patch:
-        patch.setattr(voxel_dataset, step, killed)
+        patch.setattr(module, step, killed)
         with pytest.raises(KeyboardInterrupt):
             voxel_dataset.update(NAME, world.contents())
     fo.load_dataset(NAME).reload()
     assert not voxel_dataset.is_current(NAME, world.contents())
     evaluated.clear()
     voxel_dataset.update(NAME, world.contents())
-    assert evaluated == ["eval_night_2"]
+    assert evaluated == (["eval_night_2"] if module in (voxel_dataset, voxel_views) else [])
     mended = state(fo)
     voxel_dataset.update(NAME, world.contents(), anew=True)
     assert mended == state(fo)
@@ -306,7 +350,7 @@ def test_a_killed_build_leaves_the_dataset_of_before(fo: Any, world: World, monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(voxel_dataset, "_save_views", killed)
+        patch.setattr(voxel_dataset, "_complete", killed)
         with pytest.raises(KeyboardInterrupt):
             voxel_dataset.update(NAME, world.contents())
     assert state(fo) == before
@@ -333,12 +377,118 @@ def test_a_base_without_boxes_has_no_map(fo: Any, world: World) -> None:
     def tables(run: str) -> RunTables:
         return dataclasses.replace(world.tables(run), boxes=empty)
 
-    def real() -> list[Row]:
-        rows = world.real_rows()
-        for one in rows:
-            one.label_path.write_text("")
-        return rows
+    def real() -> list[RealImage]:
+        shown = world.real()
+        for one in shown:
+            one.row.label_path.write_text("")
+        return shown
 
     contents = dataclasses.replace(world.contents(), real=real, tables=tables)
     assert [one.map50_95 for one in voxel_dataset.update(NAME, contents)] == [None]
     assert fo.load_dataset(NAME).count("base.detections") == 18
+
+
+@pytest.mark.slow
+def test_decisions_are_shown_without_a_new_build(fo: Any, world: World, evaluated: list[str]) -> None:
+    """Who decided, what holds now, and the labels of the version that holds; boxes that stay keep what is known."""
+    ids = fo.load_dataset(NAME).values("id")
+    corrected = [*BOXES[:2], box(1, x=0.2, y=0.2)]
+    digest = labels.digest(corrected)
+    world.said, world.versions[digest] = "a correction", corrected
+    world.decided[sha("real 1")] = Decided(state="verified", label_digest=digest, decided_by=("Ada", "Ben"))
+    world.decided[sha("real 2")] = Decided(state="rejected", label_digest=DIGEST, decided_by=("Ada",))
+    assert not voxel_dataset.is_current(NAME, world.contents())
+    voxel_dataset.update(NAME, world.contents())
+    shown = fo.load_dataset(NAME)
+    assert (evaluated, world.read, shown.values("id")) == ([], [], ids)
+    first = shown.match({"image_id": sha("real 1")}).first()
+    assert (first.state, first.decided_by, first.label_digest) == ("verified", ["Ada", "Ben"], digest)
+    assert [one.has_field("found_base") for one in first.ground_truth.detections] == [True, False, True]
+    assert voxel_samples.parse(first.label_text) == sorted(corrected)
+    second = shown.match({"image_id": sha("real 2")}).first()
+    assert (second.state, second.human_verified) == ("rejected", False)
+    assert shown.load_saved_view("quarantined").values("id") == [second.id]
+
+
+@pytest.mark.slow
+def test_the_queue_holds_planted_items_beside_the_images(fo: Any, world: World, evaluated: list[str]) -> None:
+    """They look like the others, stand in their place, are no part of what is measured, and go when it changes."""
+    broken = (*BOXES[:1], box(2, x=0.3, y=0.3))
+    world.said = "a queue"
+    world.queue = [
+        Queued(image_id=sha("real 6"), reason="rare"),
+        Queued(image_id=sha("real 0"), reason="rare", planted=True, broken=broken),
+        Queued(image_id=sha("real 7"), reason="unsure"),
+    ]
+    voxel_dataset.update(NAME, world.contents())
+    shown = fo.load_dataset(NAME)
+    queue = shown.load_saved_view("queue")
+    queued = [shown[one] for one in queue.values("id")]
+    assert [one.image_id for one in queued] == [sha("real 6"), sha("real 0"), sha("real 7")]
+    planted = queued[1]
+    original, other = (shown.match({"image_id": sha(name), "label_digest": DIGEST}).first()
+                       for name in ("real 0", "real 6"))  # fmt: skip
+    assert voxel_samples.parse(planted.label_text) == sorted(broken)
+    assert not original.queued
+    assert [planted[name] for name in ("state", "decided_by", "origin")] == [
+        other[name] for name in ("state", "decided_by", "origin")
+    ]
+    world.runs["night-3"] = "1"
+    before = voxel_dataset.update(NAME, world.contents())
+    assert evaluated == ["eval_night_3"]
+    assert before[1].map50_95 == pytest.approx(before[3].map50_95)
+    assert len(fo.load_dataset(NAME).info["plants"]) == 1
+    world.said, world.queue = "no queue", []
+    voxel_dataset.update(NAME, world.contents())
+    assert fo.load_dataset(NAME).count() == 8 + 6
+
+
+@pytest.mark.slow
+def test_a_run_is_measured_with_the_labels_that_its_audit_knew(fo: Any, world: World, evaluated: list[str]) -> None:
+    """Where a person moved a test box meanwhile, all is made anew from the files before a run is added."""
+    shown = fo.load_dataset(NAME)
+    one = shown.match({"split": "test"}).first()
+    one.ground_truth.detections[0].bounding_box = [0.0, 0.0, 0.1, 0.1]
+    one.save()
+    world.runs["night-3"] = "1"
+    evaluations = voxel_dataset.update(NAME, world.contents())
+    assert evaluated == ["eval_base", "eval_night_1", "eval_night_2", "eval_night_3"]
+    assert evaluations[3].map50_95 == pytest.approx(evaluations[1].map50_95)
+
+
+@pytest.mark.slow
+def test_the_workspace_and_the_map(fo: Any, world: World) -> None:
+    """The workspace has the panel, two runs compared and the map; every image has its place in it."""
+    shown = fo.load_dataset(NAME)
+    spaces = shown.load_workspace("review").to_dict()
+    panels = {panel["type"]: panel.get("state", {}) for space in spaces["children"] for panel in space["children"]}
+    assert set(panels) == {"Samples", "tailwatch_verdicts", "model_evaluation_panel_builtin", "Embeddings"}
+    assert panels["model_evaluation_panel_builtin"]["state"]["view"]["key"] == "eval_base"
+    results = shown.load_brain_results(panels["Embeddings"]["brainResult"])
+    assert results.points.shape == (shown.count(), 2)
+    assert results.points.tolist() == [pytest.approx(one) for one in shown.values("point")]
+    assert results.points.std(axis=0).min() > 0
+
+
+@pytest.mark.slow
+def test_views_of_duplication(fo: Any, world: World) -> None:
+    """Groups of near duplicates stand together, and a copy is followed by what it copies; else the text says none."""
+    name = "night-1 0"
+    found = Duplication(
+        level="image", items=2, exact=0, reencoded=0, near=1, groups=1, largest=2, near_share=figure(),
+        expected=figure(), threshold=0.9, quantile=0.01, copies={}, copy_share=figure(), hash_distance=4,
+        examples=(NearGroup(items=(sha(name), sha("night-1 1")), similarity=0.95),),
+        suspicious=(NearPair(synthetic=sha(name), real=sha("real 7"), split="train", similarity=0.93),
+                    NearPair(synthetic=sha("night-1 1"), real=sha("real 6"), split="train", similarity=0.8)),
+    )  # fmt: skip
+    original = world.contents()
+
+    def tables(run: str) -> RunTables:
+        return dataclasses.replace(world.tables(run), duplication=(found,) if run == "night-1" else ())
+
+    voxel_dataset.update(NAME, dataclasses.replace(original, tables=tables), anew=True)
+    shown = fo.load_dataset(NAME)
+    assert shown.load_saved_view("night-1: near-duplicate images").values("near_group") == [1, 1]
+    assert shown.load_saved_view("night-1: copies of real images").values("image_id") == [sha(name), sha("real 7")]
+    assert len(shown.load_saved_view("night-2: copies of real images")) == 0
+    assert shown.get_saved_view_info("night-2: copies of real images")["description"].endswith("there is none")

@@ -1,6 +1,6 @@
-"""FiftyOne and the database under it: a connection, and the App.
+"""FiftyOne and the database under it: a connection that knows the project's plugin.
 
-What the App shows is made by :mod:`pipeline.adapters.voxel_dataset`.
+What the App shows is made by :mod:`pipeline.adapters.voxel_dataset`; :mod:`pipeline.adapters.voxel_app` serves it.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import socket
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 from pipeline.core import paths
 from pipeline.core.errors import UserError
 
+PLUGIN = Path(__file__).parent.parent / "app"
 DOCTOR = "`uv run tailwatch doctor` says what is wrong and how to mend it."
 
 
@@ -30,6 +30,7 @@ def connect() -> Any:
         UserError: the database does not start or does not answer.
     """
     own = not os.environ.get("FIFTYONE_DATABASE_URI")
+    os.environ["FIFTYONE_PLUGINS_DIR"] = _plugins()
     os.environ["FIFTYONE_DO_NOT_TRACK"] = "true"
     os.environ["FIFTYONE_DATABASE_DIR"] = str(paths.DATABASE.absolute())
     if own:
@@ -39,6 +40,11 @@ def connect() -> Any:
 
     from pipeline.adapters import voxel_evaluation
 
+    # What FiftyOne read from the environment, where it was imported before this.
+    fo.config.plugins_dir = os.environ["FIFTYONE_PLUGINS_DIR"]
+    fo.config.database_dir = os.environ["FIFTYONE_DATABASE_DIR"]
+    fo.config.database_validation = fo.config.database_validation and not own
+    fo.config.do_not_track = True
     logging.getLogger("fiftyone").setLevel(logging.WARNING)
     voxel_evaluation.register()
     try:
@@ -50,6 +56,22 @@ def connect() -> Any:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"{where}: {reason}. {DOCTOR}") from error
     return fo
+
+
+def _plugins() -> str:
+    """A folder with links to the project's plugin and to those that the user has; FiftyOne takes one folder only."""
+    folder = paths.PLUGINS.absolute()
+    named = os.environ.get("FIFTYONE_PLUGINS_DIR")
+    theirs = Path(named).absolute() if named else Path.home() / "fiftyone" / "__plugins__"
+    wanted = {"tailwatch": PLUGIN} | ({"of-the-user": theirs} if theirs.is_dir() and theirs != folder else {})
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, target in wanted.items():
+        link = folder / name
+        if not link.is_symlink() or link.readlink() != target:
+            aside = folder / f".{name}-{os.getpid()}"
+            aside.symlink_to(target, target_is_directory=True)
+            aside.replace(link)
+    return str(folder)
 
 
 def _check_mongod() -> None:
@@ -105,43 +127,3 @@ def _own_database(fo: Any) -> None:
             ]  # fmt: skip
 
     service.DatabaseService = ProjectDatabase
-
-
-def launch(name: str, *, port: int, browser: bool) -> None:
-    """Serve the App on localhost until it is closed or Ctrl-C.
-
-    Raises:
-        UserError: the port is taken.
-    """
-    check_port(port)
-    fo = connect()
-    dataset = fo.load_dataset(name)
-    os.environ["BROWSER"] = os.environ.get("BROWSER", "") if browser else "true"
-    session = fo.launch_app(dataset, address="127.0.0.1", port=port, auto=False)
-    if browser:
-        session.open()
-    print(f"FiftyOne App: http://127.0.0.1:{port}  (Ctrl-C ends it)", flush=True)  # noqa: T201
-    try:
-        session.wait(-1)
-    except KeyboardInterrupt:
-        pass
-    finally:
-        session.close()
-
-
-def check_port(port: int) -> None:
-    """Fail where something listens already: FiftyOne would wait for its own server there, or show another project's.
-
-    Raises:
-        UserError: the port is taken, or no port at all.
-    """
-    with socket.socket() as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was closed a moment ago is free
-        try:
-            trial.bind(("127.0.0.1", port))
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise UserError(
-                f"port {port} on localhost cannot be used: {reason}. End what uses it, or choose another port with "
-                "`uv run tailwatch review --port N` or review.port in params.yaml."
-            ) from None

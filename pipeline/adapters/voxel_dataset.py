@@ -6,81 +6,20 @@ whose files are unchanged stays as it is, and one that a killed process left unf
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from pipeline.adapters import voxel
-from pipeline.core import detections
+from pipeline.adapters import voxel, voxel_decisions, voxel_map, voxel_samples, voxel_views, voxel_workspace
+from pipeline.adapters.voxel_contents import LAYOUT, TRUTH, Contents, Evaluation, RunTables, eval_key_of, field_of
 from pipeline.core.errors import UserError
-from pipeline.core.manifest import Row
 
-TRUTH = "ground_truth"
-LAYOUT = 1  # raised with every change of what is written, so that what an older version wrote is made anew
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunTables:
-    """What one run made.
-
-    Attributes:
-        run: its name.
-        confidence: its operating point.
-        iou: at which a box counts as found.
-        rows: its own synthetic images.
-        predictions: at the low floor, corners in pixels.
-        boxes: the labelled test boxes, with ``found``.
-    """
-
-    run: str
-    confidence: float
-    iou: float
-    rows: Sequence[Row]
-    predictions: pd.DataFrame
-    boxes: pd.DataFrame
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contents:
-    """What the dataset is to show, read from the files only where it does not show it yet.
-
-    Attributes:
-        classes: class names by id.
-        rare: names of the rare classes.
-        mark: a digest of the real images, their labels, the classes and what else holds for all runs.
-        real: reads the real images.
-        runs: a digest of what each run made, by name, the base first.
-        tables: reads what a run made.
-    """
-
-    classes: Sequence[str]
-    rare: Sequence[str]
-    mark: str
-    real: Callable[[], Sequence[Row]]
-    runs: Mapping[str, str]
-    tables: Callable[[str], RunTables]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation:
-    """One run's evaluation as it stands in FiftyOne; mAP is read back from what was written, None without boxes."""
-
-    run: str
-    eval_key: str
-    map50_95: float | None
-
-
-def field_of(run: str) -> str:
-    """Name of a run's predictions in the dataset: FiftyOne allows no ``-`` in the name of a field."""
-    return run.replace("-", "_")
-
-
-def eval_key_of(run: str) -> str:
-    """Name of a run's evaluation."""
-    return f"eval_{field_of(run)}"
+_TEXTS = (
+    "image_id", "source_name", "split", "outcome", "outcome_reason", "origin", "run", "state", "used_digest",
+    "label_digest", "label_text", "queue_reason",
+)  # fmt: skip
 
 
 def is_current(name: str, contents: Contents) -> bool:
@@ -89,7 +28,8 @@ def is_current(name: str, contents: Contents) -> bool:
     if not fo.dataset_exists(name):
         return False
     dataset = fo.load_dataset(name)
-    return dataset.info.get("mark") == _mark(contents) and _finished(dataset) == dict(contents.runs)
+    whole = dataset.info.get("mark") == _mark(contents) and _finished(dataset) == dict(contents.runs)
+    return whole and voxel_decisions.is_current(dataset, contents.decisions())
 
 
 def update(name: str, contents: Contents, *, anew: bool = False) -> list[Evaluation]:
@@ -107,9 +47,10 @@ def update(name: str, contents: Contents, *, anew: bool = False) -> list[Evaluat
     from pymongo.errors import PyMongoError
 
     try:
-        if not anew and fo.dataset_exists(name) and fo.load_dataset(name).info.get("mark") == _mark(contents):
-            dataset = fo.load_dataset(name)
+        dataset = fo.load_dataset(name) if fo.dataset_exists(name) and not anew else None
+        if dataset is not None and dataset.info.get("mark") == _mark(contents) and _can_grow(dataset, contents):
             _update_runs(fo, dataset, contents)
+            _complete(fo, dataset, contents)
         else:
             dataset = _build(fo, name, contents)
     except PyMongoError as error:
@@ -133,6 +74,23 @@ def _finished(dataset: Any) -> dict[str, str]:
     return {run: state["mark"] for run, state in states.items() if state["mark"] and eval_key_of(run) in written}
 
 
+def _can_grow(dataset: Any, contents: Contents) -> bool:
+    """Whether what is missing can be added: a new run must be measured with the labels that its audit knew."""
+    return _finished(dataset) == dict(contents.runs) or voxel_decisions.are_as_measured(dataset)
+
+
+def _complete(fo: Any, dataset: Any, contents: Contents) -> None:
+    """Bring up to date what hangs on all of the dataset."""
+    decisions = contents.decisions()
+    if voxel_decisions.is_current(dataset, decisions):
+        return
+    voxel_decisions.refresh(fo, dataset, decisions)
+    voxel_map.save(dataset)
+    voxel_views.save_of_dataset(fo, dataset)
+    voxel_workspace.save(fo, dataset, contents)
+    voxel_decisions.note(dataset, decisions)
+
+
 def _build(fo: Any, name: str, contents: Contents) -> Any:
     """Make the dataset beside the one that is there, which it replaces when it is complete."""
     aside = f"{name}-being-built"
@@ -145,14 +103,22 @@ def _build(fo: Any, name: str, contents: Contents) -> Any:
         "classes": [*contents.classes],
         "rare_classes": [*contents.rare],
         "runs": {},
+        "project": str(Path.cwd()),  # where the files are that decisions are written to
     }
-    dataset.app_config.default_visibility_labels = {"include": [TRUTH]}
-    dataset.save()
-    for field in ("image_id", "source_name", "split", "origin", "run", "label_digest"):
+    for field in _TEXTS:
         dataset.add_sample_field(field, fo.StringField)
-    dataset.add_sample_field("parents", fo.ListField, subfield=fo.StringField)
-    _add_images(fo, dataset, contents.real(), contents)
+    for field in ("parents", "decided_by"):
+        dataset.add_sample_field(field, fo.ListField, subfield=fo.StringField)
+    for field in ("near_group", "queue_rank"):
+        dataset.add_sample_field(field, fo.IntField)
+    dataset.add_sample_field("queued", fo.BooleanField)
+    dataset.add_sample_field(TRUTH, fo.EmbeddedDocumentField, embedded_doc_type=fo.Detections)
+    dataset.add_sample_field(f"{TRUTH}.detections.near_group", fo.IntField)
+    _add_real(fo, dataset, contents)
+    voxel_map.fit(dataset)
+    voxel_workspace.allow_annotation(dataset, contents.classes)
     _update_runs(fo, dataset, contents)
+    _complete(fo, dataset, contents)
     if fo.dataset_exists(name):
         fo.delete_dataset(name)
     dataset.name = name
@@ -163,6 +129,8 @@ def _update_runs(fo: Any, dataset: Any, contents: Contents) -> None:
     """Take out the runs that are gone, changed or unfinished, and add those that are missing."""
     finished = _finished(dataset)
     kept = {run for run, mark in finished.items() if contents.runs.get(run) == mark}
+    if kept != set(dataset.info["runs"]) or kept != set(contents.runs):
+        voxel_decisions.outdate(dataset)
     for run in [run for run in dataset.info["runs"] if run not in kept]:
         _remove_run(fo, dataset, run)
     for run, mark in contents.runs.items():
@@ -186,7 +154,8 @@ def _remove_run(fo: Any, dataset: Any, run: str) -> None:
             dataset.delete_saved_view(view)
     if eval_key_of(run) in dataset.list_evaluations():
         dataset.delete_evaluation(eval_key_of(run))
-    for path in (field_of(run), f"{TRUTH}.detections.found_{field_of(run)}"):
+    field = field_of(run)
+    for path in (field, f"lost_{field}", f"gained_{field}", f"{TRUTH}.detections.found_{field}"):
         if dataset.get_field(path) is not None:
             dataset.delete_sample_field(path)
     dataset.delete_samples(dataset.match(fo.ViewField("run") == run))
@@ -198,7 +167,8 @@ def _add_run(fo: Any, dataset: Any, tables: RunTables, contents: Contents) -> fl
     from pipeline.adapters import voxel_evaluation
 
     field, key = field_of(tables.run), eval_key_of(tables.run)
-    _add_images(fo, dataset, tables.rows, contents)
+    _add_synthetic(fo, dataset, tables, contents)
+    voxel_map.place(dataset.match(fo.ViewField("run") == tables.run))
     test = dataset.match(fo.ViewField("split") == "test")
     _add_predictions(fo, test, tables, contents.classes)
     _add_found(fo, dataset, test, tables)
@@ -206,17 +176,25 @@ def _add_run(fo: Any, dataset: Any, tables: RunTables, contents: Contents) -> fl
         field, gt_field=TRUTH, eval_key=key, method=voxel_evaluation.NAME, iou=tables.iou, compute_mAP=True,
         classes=list(contents.classes), progress=False,
     )  # fmt: skip
+    voxel_views.add_groups(fo, dataset, tables)
     base = next(iter(contents.runs))
     if tables.run != base:
-        _save_views(fo, dataset, base, tables, contents.rare)
+        voxel_views.add_changes(fo, dataset, base, tables.run)
+        voxel_views.save_of_run(fo, dataset, base, tables, contents.rare)
     value = float(dataset.load_evaluation_results(key, cache=False).mAP())
     return value if value >= 0 else None  # FiftyOne says -1 where no class has a label
 
 
-def _add_images(fo: Any, dataset: Any, rows: Sequence[Row], contents: Contents) -> None:
-    boxes = _by_image(detections.labelled_boxes(rows))
-    samples = (_sample(fo, row, boxes.get(row.image_id, []), contents) for row in rows)
-    if rows:
+def _add_real(fo: Any, dataset: Any, contents: Contents) -> None:
+    samples = [
+        voxel_samples.make(fo, one.row, contents, outcome=one.outcome, reason=one.reason) for one in contents.real()
+    ]
+    dataset.add_samples(samples, progress=False)
+
+
+def _add_synthetic(fo: Any, dataset: Any, tables: RunTables, contents: Contents) -> None:
+    samples = [voxel_samples.make(fo, row, contents, outcome="synthetic", reason="") for row in tables.rows]
+    if samples:
         dataset.add_samples(samples, progress=False)
 
 
@@ -228,36 +206,6 @@ def _by_image(table: pd.DataFrame) -> dict[str, list[Any]]:
     return rows
 
 
-def _sample(fo: Any, row: Row, boxes: Iterable[Any], contents: Contents) -> Any:
-    made = []
-    for box in boxes:
-        name = contents.classes[box.class_id]
-        place = _place(row.width, row.height, box)
-        made.append(fo.Detection(label=name, bounding_box=place, rare=name in contents.rare, box=int(box.box)))
-    return fo.Sample(
-        filepath=str(Path(row.path).absolute()),
-        tags=[row.split, row.origin, *([row.run] if row.run else [])],
-        metadata=fo.ImageMetadata(width=row.width, height=row.height),
-        image_id=row.image_id,
-        source_name=row.name,
-        split=row.split,
-        origin=row.origin,
-        generation=row.generation,
-        run=row.run or None,
-        parents=list(row.parents),
-        lineage_depth=row.lineage_depth,
-        human_verified=row.human_verified,
-        label_digest=row.label_digest,
-        **{TRUTH: fo.Detections(detections=made)},
-    )
-
-
-def _place(width: int, height: int, box: Any) -> list[float]:
-    """FiftyOne's left, top, width and height in fractions of the image, from corners in pixels."""
-    left, top = box.left / width, box.top / height
-    return [left, top, (box.right - box.left) / width, (box.bottom - box.top) / height]
-
-
 def _add_predictions(fo: Any, test: Any, tables: RunTables, classes: Sequence[str]) -> None:
     predicted = tables.predictions[tables.predictions["split"] == "test"]
     by_image = _by_image(predicted)
@@ -267,7 +215,7 @@ def _add_predictions(fo: Any, test: Any, tables: RunTables, classes: Sequence[st
         made = [
             fo.Detection(
                 label=classes[box.class_id],
-                bounding_box=_place(width, height, box),
+                bounding_box=voxel_samples.place((width, height), (box.left, box.top, box.right, box.bottom)),
                 confidence=float(box.confidence),
             )
             for box in by_image.get(image_id, [])
@@ -292,24 +240,3 @@ def _add_found(fo: Any, dataset: Any, test: Any, tables: RunTables) -> None:
         for image_id, those in zip(image_ids, numbers, strict=True)
     ]
     voxel_labels.write_attributes(dataset, labels, sample_ids, ids, columns)
-
-
-def _save_views(fo: Any, dataset: Any, base: str, tables: RunTables, rare: Sequence[str]) -> None:
-    """Save what people look for, each view with the fields that it needs: all predictions at once hide the images."""
-    value = fo.ViewField
-    run, field = tables.run, field_of(tables.run)
-    sure = dataset.match(value("split") == "test").filter_labels(
-        field, value("confidence") >= tables.confidence, only_matches=False
-    )
-    before, now = value(f"found_{field_of(base)}"), value(f"found_{field}")
-    lost, gained = (before == True) & (now == False), (before == False) & (now == True)  # noqa: E712 - expressions
-    rare_lost = lost & (value("rare") == True)  # noqa: E712 - an expression
-    for word, change, text in (
-        ("lost boxes", lost, f"Test boxes that {base} found and {run} did not"),
-        ("gained boxes", gained, f"Test boxes that {run} found and {base} did not"),
-        ("lost rare boxes", rare_lost, f"Test boxes of rare classes ({', '.join(rare) or 'none'}) that {run} lost"),
-    ):
-        view = sure.filter_labels(TRUTH, change).select_fields([TRUTH, field])
-        dataset.save_view(f"{run}: {word}", view, description=text)
-    pages = dataset.match((value("run") == run) & (value("origin") == "synthetic")).select_fields(TRUTH)
-    dataset.save_view(f"{run}: synthetic images", pages, description=f"What {run} generated, and its labels")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import imagehash
 import numpy as np
@@ -30,6 +31,18 @@ class Pair:
     first: int
     second: int
     distance: int
+
+
+class Link(Protocol):
+    """Two positions that belong together."""
+
+    @property
+    def first(self) -> int:
+        """One position."""
+
+    @property
+    def second(self) -> int:
+        """The other."""
 
 
 def perceptual_hash(pixels: npt.NDArray[np.uint8]) -> int:
@@ -62,7 +75,7 @@ def near_pairs(first: Hashes, second: Hashes, *, within: int) -> list[Pair]:
     return pairs
 
 
-def groups(count: int, pairs: Sequence[Pair]) -> list[list[int]]:
+def groups(count: int, pairs: Sequence[Link]) -> list[list[int]]:
     """Connected groups of positions 0 to count - 1, each sorted, in the order of their first member, with singles."""
     ends = np.array([(pair.first, pair.second) for pair in pairs], dtype=np.int64).reshape(-1, 2)
     return [members.tolist() for members in connected(count, ends[:, 0], ends[:, 1])]

@@ -1,26 +1,40 @@
-"""The append-only record of human verification: who accepted which image with which labels.
+"""The append-only record of human verification: who decided what about which image with which labels.
 
 Each row names the hash of the row before it, so that an edited, removed or reordered row breaks the chain. The file is
-kept in git, beside the lists of the imports that were accepted as a whole.
+kept in git, beside the lists of the imports that were accepted as a whole and the labels that people corrected.
 """
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
 import io
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, get_args
+from typing import BinaryIO, Literal, get_args
 
-from pipeline.core import files, locks
+from pipeline.core import files, ledger_file, ledger_rows, locks
 from pipeline.core.errors import UserError
 
-Decision = Literal["accept", "reject", "relabel", "accept-import"]
+Decision = Literal[
+    "accept", "reject", "relabel", "accept-import", "undo", "control-right", "control-wrong", "release"
+]  # fmt: skip
 COLUMNS = ("time", "decision", "image_id", "label_digest", "reviewer", "reason", "previous", "hash")
-GENESIS = "0" * 64
+GENESIS = ledger_rows.GENESIS
+LONGEST_REASON = 24_000  # characters; a backstop for all callers, whatever they escape
+LONGEST_REVIEWER = 200
+MEND = (
+    "The ledger is append-only: restore it from git, then decide again in a new row. "
+    "`uv run tailwatch ledger check` says all that is wrong."
+)
+HEADER = files.csv_line(COLUMNS).encode()
+_KINDS = frozenset(get_args(Decision))
+_NEWER = "It is from a newer version of Tailwatch: update Tailwatch (`git pull`, then `uv sync`) and run this again."
+_KIND = re.compile("[a-z]+(-[a-z]+)*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +43,14 @@ class Entry:
 
     Attributes:
         time: ISO 8601, UTC.
-        decision: accept, reject, relabel (the labels were replaced by these), or accept-import.
-        image_id: the image; for an import, the digest of its list.
-        label_digest: the labels that the decision is about; empty for an import.
+        decision: accept or reject (of an image with these labels), relabel (the labels were replaced by these),
+            accept-import (of a list of images), undo (of the same reviewer's newest decision, whose image and labels
+            it names), control-right or control-wrong (the answer to a planted item), or release (a held-back
+            reviewer's decisions were looked at).
+        image_id: the image; for an import, the digest of its list; empty for a release.
+        label_digest: the labels that the decision is about; empty for an import and a release.
         reviewer: who decided.
-        reason: why; for an import, where it comes from.
+        reason: why; for an import, where it comes from; for a release, as :func:`release_reason` writes it.
         previous: hash of the row before; 64 zeros in the first row.
         hash: SHA-256 over the other fields.
     """
@@ -53,6 +70,26 @@ class Entry:
         return hashlib.sha256(files.csv_line(fields).encode()).hexdigest()
 
 
+def release_reason(name: str, why: str) -> str:
+    """The reason of a release, which names the reviewer whose decisions it releases.
+
+    Raises:
+        UserError: the name cannot be told from the reason.
+    """
+    if not name.strip() or ": " in name:
+        raise UserError(f"reviewer {name!r}: wanted a name without a colon and a blank after it.")
+    return f"{name.strip()}: {why}"
+
+
+def released(reason: str) -> str:
+    """The reviewer whose decisions a release with this reason releases.
+
+    >>> released(release_reason("Ada", "looked at all: they are right"))
+    'Ada'
+    """
+    return reason.partition(": ")[0]
+
+
 def list_digest(items: Iterable[tuple[str, str]]) -> str:
     """Digest of an import: SHA-256 of its list of image ids and label digests."""
     return hashlib.sha256(format_list(items).encode()).hexdigest()
@@ -66,118 +103,175 @@ def format_list(items: Iterable[tuple[str, str]]) -> str:
 def read(path: Path) -> list[Entry]:
     """Read the ledger and check its chain.
 
+    The beginning of a row that a killed process or a full disk left at the end is no decision, and is passed over.
+
     Raises:
-        UserError: the file is missing, or a row is malformed or does not fit the chain; the message names the row.
+        UserError: the file is missing or from a newer version, or a row is malformed or does not fit the chain; the
+            message names the row.
     """
     try:
-        text = path.read_bytes().decode()
+        stream = path.open("rb")
     except FileNotFoundError:
-        raise UserError(
-            f"{path} is missing; it is the record of human verification and is kept in git. "
-            f"Restore it with `git checkout -- {path}`."
-        ) from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 at byte {error.start}. Restore the file from git.") from None
-    return parse(text, str(path))
+        raise missing(path) from None
+    with stream:
+        return list(_entries(stream, str(path)))
+
+
+def missing(path: Path) -> UserError:
+    """The error that the ledger is not there."""
+    return UserError(
+        f"{path} is missing; it is the record of human verification and is kept in git. "
+        f"Restore it with `git checkout -- {path}`."
+    )
 
 
 def parse(text: str, where: str) -> list[Entry]:
     """Parse a ledger's text and check its chain; see :func:`read`."""
+    return list(_entries(io.BytesIO(text.encode()), where))
+
+
+def _entries(stream: BinaryIO, where: str) -> Iterator[Entry]:
+    read_header(stream, where)
+    for number, raw in enumerate(chained(stream, where), start=1):
+        yield _parsed(raw, f"{where} row {number}")
+
+
+def chained(stream: BinaryIO, where: str, *, previous: str = GENESIS, first: int = 1) -> Iterator[bytes]:
+    """The rows from a stream's position on, with their line feeds, as long as they fit the chain.
+
+    Args:
+        stream: at the beginning of a row.
+        where: what errors call the ledger.
+        previous: hash of the row before.
+        first: number of the first row, from 1.
+
+    Raises:
+        UserError: a row is malformed or does not fit the chain; the message names it.
+    """
+    rows = ledger_rows.split(stream)
+    for number, raw in enumerate(rows, start=first):
+        whole = raw if raw.endswith(b"\n") else raw + b"\n"  # an editor may have taken the last line feed away
+        if not ledger_rows.fits(whole):
+            if ledger_rows.torn(raw) and next(rows, None) is None:
+                return
+            entry_of(whole, f"{where} row {number}")  # says what is wrong
+        before, own = ledger_rows.chain(whole)
+        if before != previous:
+            raise UserError(f"{where} row {number}: a row before it was removed, added or moved. {MEND}")
+        previous = own
+        yield whole
+
+
+def read_header(stream: BinaryIO, where: str) -> int:
+    """Read past the line of column names.
+
+    Returns:
+        Where the rows begin, in bytes.
+
+    Raises:
+        UserError: it is another line, or from a newer version.
+    """
+    line = stream.readline(1 << 16)
+    if line in (HEADER, HEADER.rstrip()):
+        return len(line)
     try:
-        records = list(csv.reader(io.StringIO(text, newline="")))
+        names = line.decode().rstrip("\n").split(",")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{where} is not UTF-8 at byte {error.start}. Restore the file from git.") from None
+    unknown = [name for name in names if name not in COLUMNS]
+    if unknown and set(COLUMNS) <= {*names} and all(_KIND.fullmatch(name) for name in unknown):
+        raise UserError(f"{where} has a column {unknown[0]!r} that this version does not know. {_NEWER}")
+    raise UserError(f"{where} line 1: wanted the columns {', '.join(COLUMNS)}. Restore the file from git.")
+
+
+def entry_of(raw: bytes, where: str) -> Entry:
+    """The decision that a row, with its line feed, holds; its hash is checked, the row before it is not known here.
+
+    Raises:
+        UserError: the row is malformed, was edited, or is of a kind that a newer version writes.
+    """
+    found = _fields(raw, where)
+    if not ledger_rows.fits(raw):
+        raise UserError(f"{where} ({found[0]}, {found[4]}): it was edited. {MEND}")
+    return _parsed(raw, where)
+
+
+def _fields(raw: bytes, where: str) -> list[str]:
+    try:
+        found = ledger_rows.fields(raw)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{where} is not UTF-8 at byte {error.start} of the row. {MEND}") from None
     except csv.Error as error:
-        raise UserError(f"{where} is not a table ({error}). Restore the file from git.") from None
-    if not records or tuple(records[0]) != COLUMNS:
-        raise UserError(f"{where} line 1: wanted the columns {', '.join(COLUMNS)}. Restore the file from git.")
-    entries: list[Entry] = []
-    previous = GENESIS
-    for number, record in enumerate(records[1:], start=1):
-        mend = "The ledger is append-only: restore it from git, then decide again in a new row."
-        if len(record) != len(COLUMNS):
-            raise UserError(f"{where} row {number}: {len(record)} fields, wanted {len(COLUMNS)}. {mend}")
-        entry = Entry(**dict(zip(COLUMNS, record, strict=True)))  # type: ignore[arg-type]  # checked just below
-        if entry.decision not in get_args(Decision):
-            raise UserError(f"{where} row {number}: decision {entry.decision!r}, wanted one of {get_args(Decision)}.")
-        if entry.previous != previous:
-            raise UserError(f"{where} row {number}: a row before it was removed, added or moved. {mend}")
-        if entry.hash != entry.digest():
-            raise UserError(f"{where} row {number} ({entry.time}, {entry.reviewer}): it was edited. {mend}")
-        entries.append(entry)
-        previous = entry.hash
-    return entries
+        raise UserError(f"{where} is not a row of a table ({error}). {MEND}") from None
+    if len(found) != len(COLUMNS):
+        raise UserError(f"{where}: {len(found)} fields, wanted {len(COLUMNS)}. {MEND}")
+    return found
+
+
+def _parsed(raw: bytes, where: str) -> Entry:
+    time, decision, image_id, label_digest, reviewer, reason, previous, own = _fields(raw, where)
+    if decision not in _KINDS:
+        raise UserError(f"{where}: this version does not know the decision {decision!r}. {_NEWER}")
+    return Entry(
+        time=time,
+        decision=decision,  # type: ignore[arg-type]  # checked just above
+        image_id=image_id,
+        label_digest=label_digest,
+        reviewer=reviewer,
+        reason=reason,
+        previous=previous,
+        hash=own,
+    )
 
 
 def append(
     path: Path, decision: Decision, *, image_id: str, label_digest: str, reviewer: str, reason: str, lock: Path
 ) -> Entry:
-    """Append one decision, after checking the chain; it is on the disk when this returns.
+    """Append one decision; it is on the disk when this returns, and takes as long however many rows there are.
+
+    The newest row is checked, since the new one names its hash; the others are :func:`read`'s business. The beginning
+    of a row that a killed process or a full disk left behind is cut off, and kept beside the lock.
 
     Raises:
-        UserError: there is no reviewer, or the ledger's chain is broken.
+        UserError: there is no reviewer, a text is too long, the newest row was edited, or the disk does not take the
+            row, which then is not in the ledger.
     """
-    if not reviewer.strip():
+    reviewer, reason = _as_text(reviewer.strip()), _as_text(reason)
+    if not reviewer:
         raise UserError("a decision needs a reviewer: give --reviewer NAME.")
-    with locks.held(lock, "appending to the ledger", wait=lambda _: None):
-        if not path.exists():
-            files.write_text(path, files.csv_line(COLUMNS))
-        entries = read(path)
-        entry = Entry(
-            time=datetime.now(UTC).isoformat(timespec="seconds"),
-            decision=decision,
-            image_id=image_id,
-            label_digest=label_digest,
-            reviewer=_as_text(reviewer.strip()),
-            reason=_as_text(reason),
-            previous=entries[-1].hash if entries else GENESIS,
-            hash="",
-        )
-        entry = Entry(**{name: getattr(entry, name) for name in COLUMNS[:-1]}, hash=entry.digest())
-        before = path.read_bytes()
-        # An editor may have taken the last line feed away. The file is written whole: a crash leaves no half row.
-        before += b"" if before.endswith(b"\n") else b"\n"
-        files.write_bytes(path, before + files.csv_line([getattr(entry, name) for name in COLUMNS]).encode())
+    for name, text, most in (("reviewer", reviewer, LONGEST_REVIEWER), ("reason", reason, LONGEST_REASON)):
+        if len(text) > most:
+            raise UserError(f"the {name} has {len(text)} characters, wanted at most {most}: nothing is recorded.")
+    try:
+        with (
+            locks.held(lock, "appending to the ledger", wait=lambda _: None),
+            ledger_file.opened(path, HEADER) as book,
+        ):
+            header = read_header(io.BytesIO(book.head()), str(path))
+            newest = book.newest(header=header, kept=lock.parent)
+            entry = Entry(
+                time=datetime.now(UTC).isoformat(timespec="seconds"),
+                decision=decision,
+                image_id=image_id,
+                label_digest=label_digest,
+                reviewer=reviewer,
+                reason=reason,
+                previous=entry_of(newest, f"{path}, newest row").hash if newest else GENESIS,
+                hash="",
+            )
+            entry = dataclasses.replace(entry, hash=entry.digest())
+            book.add(files.csv_line([getattr(entry, name) for name in COLUMNS]).encode())
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or path}: {error.strerror or error}. The decision is not in the ledger and nothing was "
+            "half written. Mend that, then decide again."
+        ) from error
     return entry
 
 
 def _as_text(given: str) -> str:
     """What a command line gave, with bytes that are no text escaped."""
     return given.encode(errors="backslashreplace").decode()
-
-
-def accepted(entries: Iterable[Entry], items: Sequence[tuple[str, str]], imports: Path) -> dict[tuple[str, str], str]:
-    """Those of the items (image id, label digest) whose newest decision accepts just these labels, and when it did.
-
-    Args:
-        entries: the ledger, oldest first.
-        items: the images as they are now.
-        imports: folder of the lists of accepted imports, named by their digest.
-
-    Returns:
-        The time of the decision, ISO 8601 in UTC, by item.
-
-    Raises:
-        UserError: the list of an accepted import is missing or was edited.
-    """
-    standing: dict[str, tuple[str, str]] = {}  # image id -> label digest that is accepted now, and since when
-    for entry in entries:
-        if entry.decision == "accept":
-            standing[entry.image_id] = (entry.label_digest, entry.time)
-        elif entry.decision == "accept-import":
-            listed = read_list(imports, entry.image_id)
-            standing.update({image_id: (label_digest, entry.time) for image_id, label_digest in listed})
-        else:
-            standing.pop(entry.image_id, None)
-    return {
-        (image_id, label_digest): standing[image_id][1]
-        for image_id, label_digest in items
-        if image_id in standing and standing[image_id][0] == label_digest
-    }
-
-
-def rejected(entries: Iterable[Entry]) -> set[str]:
-    """Ids of the images whose newest decision about them alone is a rejection."""
-    newest = {entry.image_id: entry.decision for entry in entries if entry.decision != "accept-import"}
-    return {image_id for image_id, decision in newest.items() if decision == "reject"}
 
 
 def list_path(imports: Path, digest: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import re
@@ -160,7 +161,28 @@ def read(path: Path) -> list[Row]:
     return rows
 
 
-def _row(record: dict[str, str]) -> Row:
+def find(path: Path, image_id: str) -> Row | None:
+    """Look one image up, without making a row of every other; None where the manifest has no such image.
+
+    Raises:
+        UserError: the file is missing or is not a manifest.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing. Run `uv run dvc repro` to make it.") from None
+    if image_id.encode(errors="replace") not in data:
+        return None
+    try:
+        for record in csv.DictReader(io.StringIO(data.decode(), newline=""), strict=True):
+            if record["image_id"] == image_id:
+                return _row(record)
+    except (ValueError, KeyError, AttributeError, csv.Error) as error:
+        raise UserError(f"{path} is not a manifest ({error}). Run `uv run dvc repro` to make it anew.") from None
+    return None
+
+
+def _row(record: Mapping[str, str]) -> Row:
     boxes = (pair.split(":") for pair in record["boxes"].split())
     return Row(
         image_id=record["image_id"],

@@ -6,7 +6,7 @@ Sources of the policies: ``replace`` and ``accumulate``, Gerstgrasser et al. 202
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,9 +54,19 @@ def shares(real: int, arm: Arm, mix: Mix) -> Shares:
 
 
 def choose(
-    real: Sequence[Row], newest: Sequence[Row], pool: Sequence[Row], arm: Arm, mix: Mix, rng: np.random.Generator
+    real: Sequence[Row],
+    newest: Sequence[Row],
+    pool: Sequence[Row],
+    arm: Arm,
+    mix: Mix,
+    rng: np.random.Generator,
+    *,
+    refused: Collection[str] = (),
 ) -> list[Row]:
     """Choose the training images of one run.
+
+    An image that people refused is passed over in the draw, and the next one takes its place: a run that would not have
+    drawn it stays as it is. Where a run trains on synthetic images alone, refused ones may leave it with fewer.
 
     Args:
         real: verified real training images.
@@ -65,20 +75,30 @@ def choose(
         arm: policy and ratio.
         mix: total, and floor of real images a class.
         rng: of the draw.
+        refused: ids of synthetic images that may not be used.
 
     Raises:
         UserError: there are too few images to meet the ratio, or the floor.
     """
     wanted = shares(len(real), arm, mix)
     candidates = newest if arm.policy == "replace" else pool
-    if wanted.synthetic > len(candidates):
+    usable = [row.image_id not in refused for row in candidates]
+    need = wanted.synthetic
+    if arm.ratio == 1 and mix.total == "all-real" and need <= len(candidates):
+        need = min(need, sum(usable))
+    if need > sum(usable) or (wanted.synthetic and not need):
         raise UserError(
             f"the ratio {arm.ratio:g} wants {wanted.synthetic} synthetic images, the policy {arm.policy} has "
-            f"{len(candidates)}. Raise generate.images to {wanted.synthetic} or more, or lower the arm's ratio."
+            f"{sum(usable)}{_beside(len(usable) - sum(usable))}. Raise generate.images to {wanted.synthetic} or more, "
+            "or lower the arm's ratio."
         )
     kept_real = _with_floor(real, wanted.real, mix.min_real_a_class, rng)
-    drawn = sorted(rng.permutation(len(candidates))[: wanted.synthetic])
-    return [*kept_real, *(candidates[int(position)] for position in drawn)]
+    order = [int(position) for position in rng.permutation(len(candidates)) if usable[position]]
+    return [*kept_real, *(candidates[position] for position in sorted(order[:need]))]
+
+
+def _beside(refused: int) -> str:
+    return f", beside {refused} that people rejected or disagree on" if refused else ""
 
 
 def _with_floor(rows: Sequence[Row], wanted: int, floor: int, rng: np.random.Generator) -> list[Row]:

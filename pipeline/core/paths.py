@@ -9,6 +9,7 @@ PARAMS = Path("params.yaml")
 LEDGER = Path("data/ledger.csv")
 TEST_LOCK = Path("data/test.lock")
 IMPORTS = Path("data/imports")  # lists of the imports that the ledger accepts
+CORRECTIONS = Path("data/corrections")  # labels that people corrected, by their digest
 
 REAL = Path("data/real")  # ingest
 REAL_IMAGES = REAL / "images"
@@ -22,6 +23,9 @@ VERIFIED_MANIFEST = VERIFIED / "manifest.csv"
 VERIFIED_DECISIONS = VERIFIED / "decisions.csv"
 VERIFIED_TIMES = VERIFIED / "times.csv"
 VERIFIED_SUMMARY = VERIFIED / "summary.json"
+VERIFIED_SYNTHETIC = VERIFIED / "synthetic.csv"  # standings of images that are not real
+VERIFIED_IMAGES = VERIFIED / "images"  # those whose labels were corrected
+VERIFIED_LABELS = VERIFIED / "labels"
 
 BASE = "base"  # the run of generation 0
 
@@ -39,13 +43,21 @@ STATE = Path(".tailwatch")  # locks and settings of libraries, never tracked
 TRAIN_LOCK = STATE / "train.lock"
 TRAIN_SCRATCH = STATE / "train"  # used under the lock
 LEDGER_LOCK = STATE / "ledger.lock"
+LEDGER_INDEX = STATE / "ledger.sqlite"  # where each image's decisions stand in the ledger; made anew at need
+DECIDING_LOCK = STATE / "deciding.lock"
+PORTRAITS = STATE / "portraits"  # of synthetic images, by run: what later ones are recognised by
+PLANTS = STATE / "plants.json"  # items of the review queue whose labels were broken on purpose
 ULTRALYTICS = STATE / "ultralytics"
+PLUGINS = STATE / "plugins"  # of the App: links to the project's and to the user's
+EXPORTS = Path("exports")  # what people export from the App, never tracked
 DATABASE = Path(".fiftyone")
 
 
 DATA = Path("data")
 AUDITS = DATA / "audit"
 GATES = DATA / "gate"
+MIXES = DATA / "mix"
+GENERATED = DATA / "generate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +69,7 @@ class RunPaths:
     @property
     def synthetic(self) -> Path:
         """Output of generate: images, labels, manifest."""
-        return DATA / "generate" / self.run
+        return GENERATED / self.run
 
     @property
     def synthetic_manifest(self) -> Path:
@@ -67,7 +79,7 @@ class RunPaths:
     @property
     def mix(self) -> Path:
         """Output of mix: manifest, lists, class counts."""
-        return DATA / "mix" / self.run
+        return MIXES / self.run
 
     @property
     def mix_manifest(self) -> Path:

@@ -252,10 +252,17 @@ class Confirm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
-    """The dataset that people see in the FiftyOne App."""
+    """The dataset that people see in the FiftyOne App, and how their decisions are watched."""
 
     dataset: str
     port: int
+    planted: float
+    min_agreement: float
+
+    def __post_init__(self) -> None:
+        """Refuse a queue of plants, and an agreement that is no share."""
+        require(0 <= self.planted <= 0.5, f"planted {self.planted:g}, wanted a share in [0, 0.5]")  # noqa: PLR2004
+        require(0 <= self.min_agreement <= 1, f"min_agreement {self.min_agreement:g}, wanted a share in [0, 1]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -110,11 +110,20 @@ def parse_lock(text: str, where: str) -> dict[str, str]:
     return frozen
 
 
-def check_frozen(frozen: Mapping[str, str], rows: Sequence[Row], where: str) -> None:
+def check_frozen(
+    frozen: Mapping[str, str], rows: Sequence[Row], where: str, *, names: Mapping[str, str] | None = None
+) -> None:
     """Refuse a test split that is not the frozen one.
 
+    Args:
+        frozen: label digest by image id, as it was frozen.
+        rows: the test images as they are now.
+        where: the lock's path.
+        names: what the source calls its images, by id; those of ``rows`` are known.
+
     Raises:
-        UserError: images were added or removed, or their labels changed; the message says how many and how to go on.
+        UserError: images were added or removed, or their labels changed; the message says how many, names some, and
+            says how to go on.
     """
     now = {row.image_id: row.label_digest for row in rows}
     added = sorted(set(now) - set(frozen))
@@ -122,8 +131,13 @@ def check_frozen(frozen: Mapping[str, str], rows: Sequence[Row], where: str) -> 
     changed = sorted(image_id for image_id in set(now) & set(frozen) if now[image_id] != frozen[image_id])
     if not (added or removed or changed):
         return
+    known = {**(names or {}), **{row.image_id: row.name for row in rows}}
+
+    def named(image_id: str) -> str:
+        return f"{known[image_id]} {image_id[:12]}" if image_id in known else image_id[:12]
+
     parts = [
-        f"{len(ids)} {word} ({', '.join(image_id[:12] for image_id in ids[:3])}{' …' if len(ids) > 3 else ''})"  # noqa: PLR2004
+        f"{len(ids)} {word} ({', '.join(named(image_id) for image_id in ids[:3])}{' …' if len(ids) > 3 else ''})"  # noqa: PLR2004
         for word, ids in (("added", added), ("missing or no longer verified", removed), ("with other labels", changed))
         if ids
     ]

@@ -189,3 +189,33 @@ def test_unknown_rare_class() -> None:
     """A named class that is not in the dataset is an error."""
     with pytest.raises(UserError, match=r"audit\.rare_classes names 'c', wanted one of a, b"):
         manifest.rare_classes([1, 1], ["a", "b"], share=0.1, named=["c"])
+
+
+@settings(max_examples=40, deadline=None)
+@given(names=st.lists(st.sampled_from(HOSTILE), min_size=1, max_size=5))
+def test_find(names: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One image is found as reading all finds it, whatever names the others have; a parent's id finds no image."""
+    path = tmp_path_factory.mktemp("find") / "manifest.csv"
+    manifest.write(path, [synthetic_row(str(number), name=name) for number, name in enumerate(names)])
+    for one in manifest.read(path):
+        assert manifest.find(path, one.image_id) == one
+    assert manifest.find(path, sha("a")) is None
+    assert manifest.find(path, sha("nowhere")) is None
+    assert manifest.find(path, "") is None
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(None, "is missing. Run `uv run dvc repro`", id="missing"),
+        pytest.param(f"image_id,name\n{sha('a')},x\n", "is not a manifest", id="few columns"),
+        pytest.param(f"image_id,name\n{sha('a')},\udcff\n", "is not a manifest", id="not text"),
+    ],
+)
+def test_find_in_no_manifest(content: str | None, message: str, tmp_path: Path) -> None:
+    """What is no manifest is refused, with the command that makes it anew."""
+    path = tmp_path / "manifest.csv"
+    if content is not None:
+        path.write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(UserError, match=message):
+        manifest.find(path, sha("a"))

@@ -181,3 +181,20 @@ def test_draws_differ() -> None:
         for seed in (0, 1)
     )
     assert one != other
+
+
+@settings(max_examples=60)
+@given(
+    refused=st.sets(st.integers(0, 59), max_size=30),
+    policy=st.sampled_from(POLICIES),
+    ratio=st.sampled_from([0.2, 0.5]),
+)
+def test_refused_images_are_passed_over(refused: set[int], policy: Policy, ratio: float) -> None:
+    """Refused images are not drawn, their places are taken by others, and all that was drawn before stays."""
+    real, pool = real_rows(30), synthetic_rows(60)
+    arm, ids = Arm(policy=policy, ratio=ratio), {pool[n].image_id for n in refused}
+    before = {one.image_id for one in mixing.choose(real, pool, pool, arm, ALL_REAL, rng())}
+    after = {one.image_id for one in mixing.choose(real, pool, pool, arm, ALL_REAL, rng(), refused=ids)}
+    assert not after & ids
+    assert before - ids <= after
+    assert len(after) == len(before)

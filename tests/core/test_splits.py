@@ -161,11 +161,11 @@ def test_lock_refused(line: str) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        pytest.param([*FROZEN, row("c")], f"1 added ({sha('c')[:12]})", id="added"),
+        pytest.param([*FROZEN, row("c")], f"1 added (c {sha('c')[:12]})", id="added"),
         pytest.param(FROZEN[1:], f"1 missing or no longer verified ({sha('a')[:12]})", id="removed"),
         pytest.param(
             [replace(FROZEN[0], label_digest=sha("x")), FROZEN[1]],
-            f"1 with other labels ({sha('a')[:12]})",
+            f"1 with other labels (a {sha('a')[:12]})",
             id="relabelled",
         ),
         pytest.param([row("c"), row("d"), row("e"), row("f"), *FROZEN], "4 added (", id="many added"),

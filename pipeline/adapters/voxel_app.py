@@ -1,0 +1,95 @@
+"""The FiftyOne App: the project's dataset, served on localhost with the project's plugin."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from pipeline.adapters import voxel, voxel_server
+from pipeline.core.errors import UserError
+
+LOCALHOST = "127.0.0.1"
+
+
+def launch(
+    name: str,
+    *,
+    port: int,
+    browser: bool,
+    address: str = LOCALHOST,
+    workspace: str | None = None,
+    view: str | None = None,
+) -> None:
+    """Serve the App until it is closed or Ctrl-C.
+
+    Args:
+        name: of the dataset.
+        port: to listen on.
+        browser: open one.
+        address: to listen on; whoever can reach it can read the user's files.
+        workspace: a saved workspace of the dataset to begin with.
+        view: a saved view to begin with; where it finds nothing, the App begins with all images.
+
+    Raises:
+        UserError: the port is taken.
+    """
+    check_port(port, address=address)
+    fo = voxel.connect()
+    _own_server()
+    dataset = fo.load_dataset(name)
+    spaces = dataset.load_workspace(workspace) if workspace else None
+    os.environ["BROWSER"] = os.environ.get("BROWSER", "") if browser else "true"
+    first = dataset.load_saved_view(view) if view else None
+    shown = {"view": first} if first is not None and len(first) else {"dataset": dataset}
+    session = fo.launch_app(**shown, address=address, port=port, auto=False, spaces=spaces)
+    if browser:
+        session.open()
+    print(f"FiftyOne App: http://{address}:{port}  (Ctrl-C ends it)", flush=True)  # noqa: T201
+    try:
+        session.wait(-1)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        session.close()
+
+
+def check_port(port: int, *, address: str = LOCALHOST) -> None:
+    """Fail where something listens already: FiftyOne would wait for its own server there, or show another project's.
+
+    Raises:
+        UserError: the port is taken, or no port at all, or the address is not this machine's.
+    """
+    where = "localhost" if address == LOCALHOST else address
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was closed a moment ago is free
+        try:
+            trial.bind((address, port))
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise UserError(
+                f"port {port} on {where} cannot be used: {reason}. End what uses it, or choose another port with "
+                "`uv run tailwatch review --port N` or review.port in params.yaml."
+            ) from None
+
+
+def _own_server() -> None:
+    """Start FiftyOne's server in the project's folder, where its operators read and write the project's files."""
+    from fiftyone.core import service
+
+    parent: Any = service.ServerService
+    if getattr(parent, "of_project", False):
+        return
+    server = Path(parent.working_dir)
+
+    class ProjectServer(parent):  # type: ignore[misc]  # FiftyOne has no types
+        of_project = True
+        working_dir = str(Path.cwd())
+
+        @property
+        def command(self) -> list[str]:
+            python, main, *rest = super().command
+            return [python, voxel_server.__file__, str(server / main), *rest]
+
+    service.ServerService = ProjectServer

@@ -1,0 +1,46 @@
+"""Corrected labels, kept by their digest and in git: a correction is a new version, and every older one stays."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from pipeline.core import files, labels
+from pipeline.core.errors import UserError
+from pipeline.core.labels import Box
+
+
+def path(folder: Path, digest: str) -> Path:
+    """Where labels of this digest are kept."""
+    return folder / f"{digest}.txt"
+
+
+def write(folder: Path, boxes: Iterable[Box]) -> str:
+    """Keep labels, and give their digest; labels that are kept already stay as they are."""
+    text = labels.format_boxes(boxes)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    target = path(folder, digest)
+    if not target.exists() or target.read_bytes() != text.encode():
+        files.write_text(target, text)
+    return digest
+
+
+def read(folder: Path, digest: str) -> list[Box]:
+    """Read kept labels.
+
+    Raises:
+        UserError: they are missing or were edited.
+    """
+    source = path(folder, digest)
+    mend = f"Restore it with `git checkout -- {source}`."
+    try:
+        data = source.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{source} is missing; the ledger names these corrected labels. {mend}") from None
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise UserError(
+            f"{source} was edited; the ledger names other labels. {mend} To correct labels again, decide in the App: "
+            "that keeps both versions."
+        )
+    return labels.read(source)
