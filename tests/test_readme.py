@@ -18,7 +18,15 @@ from tests.project import ROOT, Project
 README = (ROOT / "README.md").read_text()
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "data/source/README.md"])
 PROSE = re.compile(r"```.*?```", re.DOTALL)
-WRITTEN = ("data/", "reports/", ".fiftyone", ".tailwatch/", "image_id/", "dvc.lock")  # made by the pipeline, not in git
+WRITTEN = (
+    "data/",
+    "reports/",
+    ".fiftyone",
+    ".tailwatch/",
+    "exports/",
+    "image_id/",
+    "dvc.lock",
+)  # made by the pipeline, not in git
 
 
 def commands(text: str) -> list[str]:
