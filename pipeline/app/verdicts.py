@@ -56,9 +56,16 @@ class Verdicts(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
                 panel.md(run.judgement.reason, name=f"why_{run.name.replace('-', '_')}")
         for name, (_, layout) in _charts(told).items():
             panel.plot(
-                name, layout=layout, height=280, on_click=self.open_share if name == "shares" else self.open_point
+                name,
+                layout=layout,
+                height=review_panel.HEIGHT,
+                on_click=self.open_share if name == "shares" else self.open_point,
+                componentsProps={"item": {"style": {"height": review_panel.HEIGHT}}},  # else as high as the panel
             )
-        return types.Property(panel, view=types.GridView(orientation="vertical", gap=1, padding=2, align_x="left"))
+        return types.Property(
+            panel, view=types.GridView(orientation="vertical", gap=1, align_x="left",
+                                       componentsProps={"grid": {"style": {"padding": 16}}})
+        )  # fmt: skip
 
     def open_view(self, ctx: Any) -> None:
         """Load a saved view."""

@@ -10,6 +10,7 @@ from pipeline.core.figures import Figure
 from pipeline.core.paths import RunPaths
 from pipeline.core.reporting import History, Line, RunRecord
 
+HEIGHT = 280  # pixels, of a chart
 Chart = dict[str, Any]  # of Plotly
 _INK, _GRID = "#c9cdd3", "#3a3f46"
 
@@ -89,13 +90,14 @@ def _reach(figure: Figure, end: float | None) -> float | None:
 
 def _layout(title: str, across: str, **more: Any) -> Chart:
     return {
-        "title": {"text": title, "font": {"size": 14}},
-        "height": 260,
-        "margin": {"l": 44, "r": 12, "t": 40, "b": 40},
+        "title": {"text": title, "font": {"size": 14}, "x": 0, "xref": "paper", "y": 0.97, "yanchor": "top"},
+        "showlegend": True,
+        "height": HEIGHT,
+        "margin": {"l": 44, "r": 12, "t": 64, "b": 40},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"color": _INK},
-        "legend": {"orientation": "h", "y": -0.2},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
         "xaxis": {"title": {"text": across}, "gridcolor": _GRID, **({"dtick": 1} if across else {})},
         "yaxis": {"range": [0, 1], "gridcolor": _GRID},
         "hovermode": "closest",
