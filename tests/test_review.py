@@ -23,7 +23,7 @@ from pipeline.adapters import (
     voxel_views,
     voxel_workspace,
 )  # fmt: skip
-from pipeline.adapters.voxel_contents import Contents, Evaluation, RealImage, RunTables
+from pipeline.adapters.voxel_contents import EMBEDDING, Contents, Evaluation, RealImage, RunTables
 from pipeline.core import detections, images, labels, metrics
 from pipeline.core.errors import UserError
 from pipeline.core.figures import Duplication, NearGroup, NearPair
@@ -464,7 +464,7 @@ def test_the_workspace_and_the_map(fo: Any, world: World) -> None:
     panels = {panel["type"]: panel.get("state", {}) for space in spaces["children"] for panel in space["children"]}
     assert set(panels) == {"Samples", "tailwatch_verdicts", "model_evaluation_panel_builtin", "Embeddings"}
     assert panels["model_evaluation_panel_builtin"]["state"]["view"]["key"] == "eval_base"
-    results = shown.load_brain_results(panels["Embeddings"]["brainResult"])
+    results = shown.load_brain_results(EMBEDDING)
     assert results.points.shape == (shown.count(), 2)
     assert results.points.tolist() == [pytest.approx(one) for one in shown.values("point")]
     assert results.points.std(axis=0).min() > 0

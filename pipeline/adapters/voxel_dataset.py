@@ -12,14 +12,26 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.adapters import voxel, voxel_decisions, voxel_map, voxel_samples, voxel_views, voxel_workspace
+from pipeline.adapters import (
+    voxel,
+    voxel_decisions,
+    voxel_labels,
+    voxel_map,
+    voxel_samples,
+    voxel_views,
+    voxel_workspace,
+)
 from pipeline.adapters.voxel_contents import LAYOUT, TRUTH, Contents, Evaluation, RunTables, eval_key_of, field_of
 from pipeline.core.errors import UserError
 
-_TEXTS = (
-    "image_id", "source_name", "split", "outcome", "outcome_reason", "origin", "run", "state", "used_digest",
-    "label_digest", "label_text", "queue_reason",
-)  # fmt: skip
+_LABELS = f"{TRUTH}.detections"
+_FIELDS = {
+    "image_id": "text", "source_name": "text", "split": "text", "outcome": "text", "outcome_reason": "text",
+    "origin": "text", "run": "text", "state": "text", "used_digest": "text", "label_digest": "text",
+    "label_text": "text", "queue_reason": "text", "parents": "texts", "decided_by": "texts", "near_group": "whole",
+    "queue_rank": "whole", "queued": "flag", TRUTH: "boxes", "generation": "whole", "lineage_depth": "whole",
+    "human_verified": "flag", "point": "numbers", f"{_LABELS}.near_group": "whole",
+}  # fmt: skip
 
 
 def is_current(name: str, contents: Contents) -> bool:
@@ -84,7 +96,7 @@ def _complete(fo: Any, dataset: Any, contents: Contents) -> None:
     decisions = contents.decisions()
     if voxel_decisions.is_current(dataset, decisions):
         return
-    voxel_decisions.refresh(fo, dataset, decisions)
+    voxel_decisions.refresh(dataset, decisions)
     voxel_map.save(dataset)
     voxel_views.save_of_dataset(fo, dataset)
     voxel_workspace.save(fo, dataset, contents)
@@ -105,16 +117,9 @@ def _build(fo: Any, name: str, contents: Contents) -> Any:
         "runs": {},
         "project": str(Path.cwd()),  # where the files are that decisions are written to
     }
-    for field in _TEXTS:
-        dataset.add_sample_field(field, fo.StringField)
-    for field in ("parents", "decided_by"):
-        dataset.add_sample_field(field, fo.ListField, subfield=fo.StringField)
-    for field in ("near_group", "queue_rank"):
-        dataset.add_sample_field(field, fo.IntField)
-    dataset.add_sample_field("queued", fo.BooleanField)
-    dataset.add_sample_field(TRUTH, fo.EmbeddedDocumentField, embedded_doc_type=fo.Detections)
-    dataset.add_sample_field(f"{TRUTH}.detections.near_group", fo.IntField)
-    _add_real(fo, dataset, contents)
+    dataset.media_type = "image"
+    voxel_samples.declare(fo, dataset, _FIELDS)
+    _add_real(dataset, contents)
     voxel_map.fit(dataset)
     voxel_workspace.allow_annotation(dataset, contents.classes)
     _update_runs(fo, dataset, contents)
@@ -154,8 +159,7 @@ def _remove_run(fo: Any, dataset: Any, run: str) -> None:
             dataset.delete_saved_view(view)
     if eval_key_of(run) in dataset.list_evaluations():
         dataset.delete_evaluation(eval_key_of(run))
-    field = field_of(run)
-    for path in (field, f"lost_{field}", f"gained_{field}", f"{TRUTH}.detections.found_{field}"):
+    for path in _fields_of(run):
         if dataset.get_field(path) is not None:
             dataset.delete_sample_field(path)
     dataset.delete_samples(dataset.match(fo.ViewField("run") == run))
@@ -167,17 +171,21 @@ def _add_run(fo: Any, dataset: Any, tables: RunTables, contents: Contents) -> fl
     from pipeline.adapters import voxel_evaluation
 
     field, key = field_of(tables.run), eval_key_of(tables.run)
-    _add_synthetic(fo, dataset, tables, contents)
+    base = next(iter(contents.runs))
+    fields = _fields_of(tables.run)
+    if tables.run == base:
+        fields = {path: kind for path, kind in fields.items() if not path.startswith(("lost_", "gained_"))}
+    voxel_samples.declare(fo, dataset, fields)
+    _add_synthetic(dataset, tables, contents)
     voxel_map.place(dataset.match(fo.ViewField("run") == tables.run))
     test = dataset.match(fo.ViewField("split") == "test")
-    _add_predictions(fo, test, tables, contents.classes)
-    _add_found(fo, dataset, test, tables)
+    _add_predictions(dataset, test, tables, contents.classes)
+    _add_found(dataset, test, tables)
     test.evaluate_detections(
         field, gt_field=TRUTH, eval_key=key, method=voxel_evaluation.NAME, iou=tables.iou, compute_mAP=True,
         classes=list(contents.classes), progress=False,
     )  # fmt: skip
     voxel_views.add_groups(fo, dataset, tables)
-    base = next(iter(contents.runs))
     if tables.run != base:
         voxel_views.add_changes(fo, dataset, base, tables.run)
         voxel_views.save_of_run(fo, dataset, base, tables, contents.rare)
@@ -185,17 +193,31 @@ def _add_run(fo: Any, dataset: Any, tables: RunTables, contents: Contents) -> fl
     return value if value >= 0 else None  # FiftyOne says -1 where no class has a label
 
 
-def _add_real(fo: Any, dataset: Any, contents: Contents) -> None:
-    samples = [
-        voxel_samples.make(fo, one.row, contents, outcome=one.outcome, reason=one.reason) for one in contents.real()
-    ]
-    dataset.add_samples(samples, progress=False)
+def _fields_of(run: str) -> dict[str, str]:
+    """The fields of a run and what they hold; in those of its evaluation FiftyOne would declare the same."""
+    field, key = field_of(run), eval_key_of(run)
+    return {
+        field: "boxes",
+        **{f"{key}_{counts}": "whole" for counts in ("tp", "fp", "fn")},
+        f"lost_{field}": "boxes",
+        f"gained_{field}": "boxes",
+        f"{_LABELS}.found_{field}": "flag",
+        **{
+            f"{path}.{key}{part}": kind
+            for path in (_LABELS, f"{field}.detections")
+            for part, kind in (("", "text"), ("_id", "text"), ("_iou", "number"))
+        },
+    }
 
 
-def _add_synthetic(fo: Any, dataset: Any, tables: RunTables, contents: Contents) -> None:
-    samples = [voxel_samples.make(fo, row, contents, outcome="synthetic", reason="") for row in tables.rows]
-    if samples:
-        dataset.add_samples(samples, progress=False)
+def _add_real(dataset: Any, contents: Contents) -> None:
+    made = [voxel_samples.make(one.row, contents, outcome=one.outcome, reason=one.reason) for one in contents.real()]
+    voxel_samples.insert(dataset, made)
+
+
+def _add_synthetic(dataset: Any, tables: RunTables, contents: Contents) -> None:
+    made = [voxel_samples.make(row, contents, outcome="synthetic", reason="") for row in tables.rows]
+    voxel_samples.insert(dataset, made)
 
 
 def _by_image(table: pd.DataFrame) -> dict[str, list[Any]]:
@@ -206,37 +228,33 @@ def _by_image(table: pd.DataFrame) -> dict[str, list[Any]]:
     return rows
 
 
-def _add_predictions(fo: Any, test: Any, tables: RunTables, classes: Sequence[str]) -> None:
+def _add_predictions(dataset: Any, test: Any, tables: RunTables, classes: Sequence[str]) -> None:
     predicted = tables.predictions[tables.predictions["split"] == "test"]
     by_image = _by_image(predicted)
-    image_ids, widths, heights = test.values(["image_id", "metadata.width", "metadata.height"])
-    labels_of = []
-    for image_id, width, height in zip(image_ids, widths, heights, strict=True):
-        made = [
-            fo.Detection(
-                label=classes[box.class_id],
-                bounding_box=voxel_samples.place((width, height), (box.left, box.top, box.right, box.bottom)),
+    sample_ids, image_ids, widths, heights = test.values(["_id", "image_id", "metadata.width", "metadata.height"])
+    made = [
+        voxel_samples.detections(
+            voxel_samples.detection(
+                classes[box.class_id],
+                voxel_samples.place((width, height), (box.left, box.top, box.right, box.bottom)),
                 confidence=float(box.confidence),
             )
             for box in by_image.get(image_id, [])
-        ]
-        labels_of.append(fo.Detections(detections=made))
-    test.set_values(field_of(tables.run), labels_of)
+        )
+        for image_id, width, height in zip(image_ids, widths, heights, strict=True)
+    ]
+    voxel_labels.write_fields(dataset, sample_ids, {field_of(tables.run): made})
 
 
-def _add_found(fo: Any, dataset: Any, test: Any, tables: RunTables) -> None:
+def _add_found(dataset: Any, test: Any, tables: RunTables) -> None:
     """Write into each labelled test box whether the run found it: the views compare this with the base."""
-    from pipeline.adapters import voxel_labels
-
     boxes = tables.boxes
     keys = zip(boxes["image_id"], boxes["box"], strict=True)
     found = {(str(one), int(box)): bool(hit) for (one, box), hit in zip(keys, boxes["found"], strict=True)}
-    labels = f"{TRUTH}.detections"
     name = f"found_{field_of(tables.run)}"
-    dataset.add_sample_field(f"{labels}.{name}", fo.BooleanField)
-    sample_ids, image_ids, ids, numbers = test.values(["_id", "image_id", f"{labels}._id", f"{labels}.box"])
+    sample_ids, image_ids, ids, numbers = test.values(["_id", "image_id", f"{_LABELS}._id", f"{_LABELS}.box"])
     columns = [
         {name: [found.get((image_id, number)) for number in those]}
         for image_id, those in zip(image_ids, numbers, strict=True)
     ]
-    voxel_labels.write_attributes(dataset, labels, sample_ids, ids, columns)
+    voxel_labels.write_attributes(dataset, _LABELS, sample_ids, ids, columns)

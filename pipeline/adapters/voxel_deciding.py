@@ -176,10 +176,8 @@ def _show(dataset: Any, shown: Shown, entry: Entry) -> None:
 
 
 def _show_image(dataset: Any, image_id: str) -> None:
-    import fiftyone as fo
-
     decided, boxes = reviewing.of_image(image_id)
-    voxel_decisions.show(fo, dataset, image_id, decided, boxes)
+    voxel_decisions.show(dataset, image_id, decided, boxes)
 
 
 @contextmanager

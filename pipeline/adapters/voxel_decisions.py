@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.adapters import voxel_samples
+from bson import ObjectId
+
+from pipeline.adapters import voxel_labels, voxel_samples
 from pipeline.adapters.voxel_contents import TRUTH
 from pipeline.core import labels, paths, plants
 from pipeline.core.labels import Box
@@ -40,27 +42,26 @@ def are_as_measured(dataset: Any) -> bool:
     )
 
 
-def refresh(fo: Any, dataset: Any, decisions: Decisions) -> None:
+def refresh(dataset: Any, decisions: Decisions) -> None:
     """Make the dataset show these decisions, and the queue; :func:`note` says that it does."""
     plants.keep(paths.PLANTS, decisions.controls)
     outdate(dataset)
-    sample_ids, image_ids, digests, origins = dataset.values(["id", "image_id", "label_digest", "origin"])
+    sample_ids, image_ids, digests, origins = dataset.values(["_id", "image_id", "label_digest", "origin"])
     places = {one.image_id: (rank, one) for rank, one in enumerate(decisions.queue) if not one.planted}
     columns: dict[str, list[Any]] = {name: [] for name in _FIELDS}
     for sample_id, image_id, digest, origin in zip(sample_ids, image_ids, digests, origins, strict=True):
         decided = decisions.decided[image_id]
         rank, queued = places.get(image_id, (None, None))
         if origin == "real" and decided.label_digest != digest:  # others are never corrected
-            show_labels(fo, dataset, sample_id, decisions.labels(image_id, decided.label_digest), decided.label_digest)
+            show_labels(dataset, sample_id, decisions.labels(image_id, decided.label_digest), decided.label_digest)
         columns["state"].append(decided.state)
         columns["decided_by"].append(list(decided.decided_by))
         columns["human_verified"].append(decided.state == "verified")
         columns["queue_rank"].append(rank)
         columns["queued"].append(queued is not None)
         columns["queue_reason"].append(queued.reason if queued else None)
-    for name, values in columns.items():
-        dataset.set_values(name, values)
-    _add_plants(fo, dataset, decisions.queue)
+    voxel_labels.write_fields(dataset, sample_ids, columns)
+    _add_plants(dataset, decisions.queue)
 
 
 def note(dataset: Any, decisions: Decisions) -> None:
@@ -78,44 +79,42 @@ def outdate(dataset: Any) -> None:
     dataset.save()
 
 
-def _add_plants(fo: Any, dataset: Any, queue: Sequence[Queued]) -> None:
+def _add_plants(dataset: Any, queue: Sequence[Queued]) -> None:
     """Add items with known answers, which look like the others of the queue, beside what they are made of."""
     planted = [(rank, one) for rank, one in enumerate(queue) if one.planted]
-    originals = {
-        one.image_id: one for one in dataset.match({"image_id": {"$in": [one.image_id for _, one in planted]}})
-    }
+    wanted = {"image_id": {"$in": [one.image_id for _, one in planted]}}
+    originals = {one["image_id"]: one for one in dataset._sample_collection.find(wanted)}  # noqa: SLF001
     made = []
     for rank, one in planted:
         original = originals[one.image_id]
-        boxes = sorted(voxel_samples.parse(original.label_text) if one.broken is None else one.broken)
-        size = (original.metadata.width, original.metadata.height)
-        fields = {name: original[name] for name in _COPIED}
+        boxes = sorted(voxel_samples.parse(original["label_text"]) if one.broken is None else one.broken)
+        fields = {name: original[name] for name in _COPIED if name in original}
         if one.state == "awaiting":
-            fields |= {"split": "", "tags": [original.origin], "outcome": "quarantined", "outcome_reason": ""}
-        made.append(
-            fo.Sample(
-                **fields,
-                state=one.state,
-                decided_by=[],
-                human_verified=one.state == "verified",
-                label_digest=labels.digest(boxes),
-                label_text=labels.format_boxes(boxes),
-                queue_rank=rank,
-                queued=True,
-                queue_reason=one.reason,
-                **{TRUTH: voxel_samples.detections(fo, boxes, dataset.info["classes"], dataset.info["rare_classes"],
-                                                   size=size)},
-            )
-        )  # fmt: skip
-    dataset.info["plants"] = dataset.add_samples(made, progress=False) if made else []
+            fields |= {"split": "", "tags": [original["origin"]], "outcome": "quarantined", "outcome_reason": ""}
+        made.append(fields | {
+            "state": one.state,
+            "decided_by": [],
+            "human_verified": one.state == "verified",
+            "label_digest": labels.digest(boxes),
+            "label_text": labels.format_boxes(boxes),
+            "queue_rank": rank,
+            "queued": True,
+            "queue_reason": one.reason,
+            TRUTH: _labelled(dataset, original, boxes),
+        })  # fmt: skip
+    dataset.info["plants"] = voxel_samples.insert(dataset, made)
     dataset.save()
 
 
-def show(fo: Any, dataset: Any, image_id: str, decided: Decided, boxes: Sequence[Box] | None) -> None:
+def _labelled(dataset: Any, sample: Mapping[str, Any], boxes: Sequence[Box]) -> dict[str, Any]:
+    size = (sample["metadata"]["width"], sample["metadata"]["height"])
+    return voxel_samples.labelled(boxes, dataset.info["classes"], dataset.info["rare_classes"], size=size)
+
+
+def show(dataset: Any, image_id: str, decided: Decided, boxes: Sequence[Box] | None) -> None:
     """Show one image's decisions; the labels too where another version of them holds now.
 
     Args:
-        fo: FiftyOne.
         dataset: the project's.
         image_id: of the image.
         decided: where its decisions leave it.
@@ -127,7 +126,7 @@ def show(fo: Any, dataset: Any, image_id: str, decided: Decided, boxes: Sequence
         one.set_values("decided_by", [list(decided.decided_by)])
         one.set_values("human_verified", [decided.state == "verified"])
         if boxes is not None:
-            show_labels(fo, dataset, sample_id, boxes, decided.label_digest)
+            show_labels(dataset, ObjectId(sample_id), boxes, decided.label_digest)
 
 
 def samples_of(dataset: Any, image_id: str) -> list[str]:
@@ -161,21 +160,16 @@ def next_in_queue(dataset: Any, after: str | None) -> str | None:
     return ranks[min(following)] if following else None
 
 
-def show_labels(fo: Any, dataset: Any, sample_id: str, boxes: Sequence[Box], digest: str) -> None:
+def show_labels(dataset: Any, sample_id: ObjectId, boxes: Sequence[Box], digest: str) -> None:
     """Show one version of a sample's labels; boxes that are in it already keep what else is known of them."""
-    sample = dataset[sample_id]
-    size, classes, rare = (
-        (sample.metadata.width, sample.metadata.height), dataset.info["classes"], dataset.info["rare_classes"],
-    )  # fmt: skip
-    wanted = voxel_samples.detections(fo, sorted(boxes), classes, rare, size=size)
-    left = list(sample[TRUTH].detections) if sample[TRUTH] else []
-    for number, one in enumerate(wanted.detections):
+    sample = dataset._sample_collection.find_one({"_id": sample_id})  # noqa: SLF001
+    size = (sample["metadata"]["width"], sample["metadata"]["height"])
+    wanted = _labelled(dataset, sample, sorted(boxes))
+    left = list((sample.get(TRUTH) or {}).get("detections") or [])
+    for number, one in enumerate(wanted["detections"]):
         match = next((old for old in left if voxel_samples.at_same_place(old, one, size)), None)
         if match is not None:
             left.remove(match)
-            match.bounding_box, match["box"] = one.bounding_box, one["box"]
-            wanted.detections[number] = match
-    sample[TRUTH] = wanted
-    sample["label_digest"] = digest
-    sample["label_text"] = labels.format_boxes(boxes)
-    sample.save()
+            wanted["detections"][number] = match | {"bounding_box": one["bounding_box"], "box": one["box"]}
+    shown = {TRUTH: wanted, "label_digest": digest, "label_text": labels.format_boxes(boxes)}
+    voxel_labels.write_fields(dataset, [sample_id], {name: [value] for name, value in shown.items()})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -189,6 +189,23 @@ def write(samples: Any, evaluated: Evaluated, eval_key: str, *, fields: tuple[st
         dataset._bulk_write(operations, ids=evaluated.sample_ids)  # noqa: SLF001
 
 
+def write_fields(dataset: Any, sample_ids: Sequence[ObjectId], columns: Mapping[str, Sequence[Any]]) -> None:
+    """Write fields of samples, as they are to stand in the database, in one bulk write.
+
+    Args:
+        dataset: a FiftyOne dataset, whose fields are declared.
+        sample_ids: the samples.
+        columns: a value of each sample, by name of the field.
+    """
+    now = _now()
+    operations = [
+        UpdateOne({"_id": one}, {"$set": dict(zip(columns, values, strict=True)) | {"last_modified_at": now}})
+        for one, *values in zip(sample_ids, *columns.values(), strict=True)
+    ]
+    if operations:
+        dataset._bulk_write(operations, ids=sample_ids)  # noqa: SLF001 - as in `write`
+
+
 def write_attributes(
     dataset: Any,
     path: str,
@@ -223,7 +240,7 @@ def _operations(evaluated: Evaluated, eval_key: str, fields: tuple[str, str]) ->
     )
     wrong_or_unseen = np.concatenate([(pairs.truth >= 0) & ~right, pairs.finder < 0])
     names = tuple(f"{eval_key}{part}" for part in ("", "_id", "_iou"))
-    now = dt.datetime.now(tz=dt.UTC).replace(tzinfo=None)  # as FiftyOne has it
+    now = _now()
     for number, sample_id in enumerate(evaluated.sample_ids):
         own, true = predicted.of(number), labelled.of(number)
         hits = int(right[own.start : own.stop].sum())
@@ -239,6 +256,10 @@ def _operations(evaluated: Evaluated, eval_key: str, fields: tuple[str, str]) ->
                 changed = dict(zip(names, (column[part] for column in values), strict=True))
                 changes[f"{field}.detections"] = _merged(f"${field}.detections", objects.ids[part], changed)
         yield UpdateOne({"_id": sample_id}, [{"$set": changes}])
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(tz=dt.UTC).replace(tzinfo=None)  # as FiftyOne has it
 
 
 def _same(one: Objects, other: Objects, match: IntArray) -> BoolArray:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.adapters import voxel_labels
 from pipeline.adapters.voxel_contents import EMBEDDING
 from pipeline.core import embedding, images
 
@@ -55,4 +56,5 @@ def _vectors(samples: Any) -> Any:
 def _set(dataset: Any, samples: Any, vectors: Any) -> None:
     known = dataset.info["map"]
     points = (vectors - np.array(known["mean"])) @ np.array(known["axes"]).T
-    samples.set_values("point", [[round(x, 6), round(y, 6)] for x, y in points.tolist()])
+    places = [[round(x, 6), round(y, 6)] for x, y in points.tolist()]
+    voxel_labels.write_fields(dataset, samples.values("_id"), {"point": places})

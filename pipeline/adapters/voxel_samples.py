@@ -1,10 +1,29 @@
-"""One image as a FiftyOne sample, its labels as FiftyOne's boxes, and boxes that people drew as labels again."""
+"""One image as a FiftyOne sample, its labels as FiftyOne's boxes, and boxes that people drew as labels again.
+
+FiftyOne makes, checks and reads back an object of every sample and every box, and saves the schema with every field,
+which took more than twice as long as all the rest. So samples and boxes are plain documents here, just as FiftyOne 1.22
+writes them, and fields are declared together. What of its inner workings this module, :mod:`voxel_labels` and
+:mod:`voxel_decisions` rely on for that:
+
+- of documents: ``_cls`` of boxes, lists of boxes and metadata, ``attributes`` and ``tags`` of a box, and of a sample
+  ``_media_type``, ``_rand``, ``_dataset_id`` and its times; what is None is left out of a new sample;
+- of a dataset: ``_sample_collection``, ``_bulk_write``, ``_merge_sample_field_schema`` and ``_doc.id``; and
+  ``odm.create_field``.
+
+``tests/test_review_documents.py`` compares all of it with what FiftyOne's public calls write, and turns red with a
+version that writes something else.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import datetime as dt
+import os
+import random
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from bson import ObjectId
 
 from pipeline.adapters.voxel_contents import TRUTH, Contents
 from pipeline.core import labels
@@ -17,46 +36,91 @@ _SAME = 0.002  # of a pixel: what rounding moves an edge, there and back
 _OUTSIDE = 0.02  # of the image: how far over its edge a person may draw; what is outside is cut off
 
 
-def make(fo: Any, row: Row, contents: Contents, *, outcome: str, reason: str) -> Any:
+def declare(fo: Any, dataset: Any, fields: Mapping[str, str]) -> None:
+    """Add fields to the schema; those that are there already stay.
+
+    Args:
+        fo: FiftyOne.
+        dataset: the project's.
+        fields: what each holds, by its path: text, texts, flag, whole, number, numbers or boxes.
+    """
+    kinds = {
+        "text": {"ftype": fo.StringField},
+        "texts": {"ftype": fo.ListField, "subfield": fo.StringField},
+        "flag": {"ftype": fo.BooleanField},
+        "whole": {"ftype": fo.IntField},
+        "number": {"ftype": fo.FloatField},
+        "numbers": {"ftype": fo.ListField, "subfield": fo.FloatField},
+        "boxes": {"ftype": fo.EmbeddedDocumentField, "embedded_doc_type": fo.Detections},
+    }
+    for inner in (False, True):  # a field must be known before what is in it
+        schema = {path: fo.core.odm.create_field(path.rsplit(".", 1)[-1], **kinds[kind])
+                  for path, kind in fields.items() if ("." in path) == inner}  # fmt: skip
+        dataset._merge_sample_field_schema(schema)  # noqa: SLF001 - add_sample_field saves and reads all, field by field
+
+
+def insert(dataset: Any, samples: Sequence[dict[str, Any]]) -> list[str]:
+    """Add samples as :func:`make` gives them; gives their ids."""
+    if not samples:
+        return []
+    now = dt.datetime.now(tz=dt.UTC).replace(tzinfo=None)  # as FiftyOne has it
+    of_fiftyone = {"_media_type": "image", "_dataset_id": dataset._doc.id, "created_at": now, "last_modified_at": now}  # noqa: SLF001
+    documents = [
+        {name: value for name, value in sample.items() if value is not None}
+        | of_fiftyone
+        | {"_rand": 0.999 + 0.001 * random.random()}  # noqa: S311 - FiftyOne's key for its own shuffles, drawn as it does
+        for sample in samples
+    ]
+    return [str(one) for one in dataset._sample_collection.insert_many(documents).inserted_ids]  # noqa: SLF001
+
+
+def make(row: Row, contents: Contents, *, outcome: str, reason: str) -> dict[str, Any]:
     """A sample of an image, with its labels."""
     boxes = labels.read(row.label_path)
-    return fo.Sample(
-        filepath=str(Path(row.path).absolute()),
-        tags=[*([row.split] if row.split else []), row.origin, *([row.run] if row.run else [])],
-        metadata=fo.ImageMetadata(width=row.width, height=row.height),
-        image_id=row.image_id,
-        source_name=row.name,
-        split=row.split,
-        outcome=outcome,
-        outcome_reason=reason,
-        origin=row.origin,
-        generation=row.generation,
-        run=row.run or None,
-        parents=list(row.parents),
-        lineage_depth=row.lineage_depth,
-        human_verified=row.human_verified,
-        used_digest=row.label_digest,
-        label_digest=row.label_digest,
-        label_text=labels.format_boxes(boxes),
-        **{TRUTH: detections(fo, boxes, contents.classes, contents.rare, size=(row.width, row.height))},
-    )
+    return {
+        "filepath": os.path.normpath(Path(row.path).absolute()),
+        "tags": [*([row.split] if row.split else []), row.origin, *([row.run] if row.run else [])],
+        "metadata": {"_cls": "ImageMetadata", "width": row.width, "height": row.height},
+        "image_id": row.image_id,
+        "source_name": row.name,
+        "split": row.split,
+        "outcome": outcome,
+        "outcome_reason": reason,
+        "origin": row.origin,
+        "generation": row.generation,
+        "run": row.run or None,
+        "parents": list(row.parents),
+        "lineage_depth": row.lineage_depth,
+        "human_verified": row.human_verified,
+        "used_digest": row.label_digest,
+        "label_digest": row.label_digest,
+        "label_text": labels.format_boxes(boxes),
+        TRUTH: labelled(boxes, contents.classes, contents.rare, size=(row.width, row.height)),
+    }
 
 
-def detections(
-    fo: Any, boxes: Sequence[Box], classes: Sequence[str], rare: Sequence[str], *, size: tuple[int, int]
-) -> Any:
+def labelled(
+    boxes: Sequence[Box], classes: Sequence[str], rare: Sequence[str], *, size: tuple[int, int]
+) -> dict[str, Any]:
     """Labels as FiftyOne has them; ``box`` is the line of the label file, from 0."""
-    return fo.Detections(
-        detections=[
-            fo.Detection(
-                label=classes[box.class_id],
-                bounding_box=_place(box, size),
-                rare=classes[box.class_id] in rare,
-                box=number,
-            )
-            for number, box in enumerate(boxes)
-        ]
+    names = [classes[box.class_id] for box in boxes]
+    return detections(
+        detection(name, _place(box, size), rare=name in rare, box=number)
+        for number, (name, box) in enumerate(zip(names, boxes, strict=True))
     )
+
+
+def detections(boxes: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """All boxes of one field of a sample."""
+    return {"_cls": "Detections", "detections": list(boxes)}
+
+
+def detection(name: str, place: list[float], **known: Any) -> dict[str, Any]:
+    """A box as FiftyOne has it: its class, left, top, width and height in fractions, and what else is known of it."""
+    return {
+        "_id": ObjectId(), "_cls": "Detection", "attributes": {}, "tags": [], "label": name, "bounding_box": place,
+        **known,
+    }  # fmt: skip
 
 
 def _place(box: Box, size: tuple[int, int]) -> list[float]:
@@ -124,7 +188,9 @@ def untouched(found: Sequence[tuple[Any, Any]], text: str, classes: Sequence[str
         return False
 
 
-def at_same_place(one: Any, other: Any, size: tuple[int, int]) -> bool:
+def at_same_place(one: Mapping[str, Any], other: Mapping[str, Any], size: tuple[int, int]) -> bool:
     """Whether two of FiftyOne's boxes are one, but for rounding."""
-    pairs = zip(one.bounding_box, other.bounding_box, size * 2, strict=True)
-    return one.label == other.label and all(abs(mine - its) * pixels <= 2 * _SAME for mine, its, pixels in pairs)
+    pairs = zip(one["bounding_box"], other["bounding_box"], size * 2, strict=True)
+    return one.get("label") == other.get("label") and all(
+        abs(mine - its) * pixels <= 2 * _SAME for mine, its, pixels in pairs
+    )

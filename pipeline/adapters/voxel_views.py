@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.adapters import voxel_labels
+from pipeline.adapters import voxel_labels, voxel_samples
 from pipeline.adapters.voxel_contents import QUEUE, TRUTH, RunTables, field_of
 from pipeline.core.errors import UserError
 from pipeline.core.report_numbers import counted
@@ -94,14 +94,17 @@ def add_changes(fo: Any, dataset: Any, base: str, run: str) -> None:
     paths = [f"{_LABELS}.{name}" for name in
              ("label", "bounding_box", "rare", f"found_{field_of(base)}", f"found_{field_of(run)}")]  # fmt: skip
     columns = test.values(paths)
+    changed: dict[str, list[Any]] = {}
     for word, wanted in (("lost", (True, False)), ("gained", (False, True))):
-        made = []
+        made: list[Any] = []
         for image in zip(*columns, strict=True):
             rows = zip(*(one or [] for one in image), strict=True)
-            changed = [fo.Detection(label=label, bounding_box=box, rare=rare)
-                       for label, box, rare, before, now in rows if (before, now) == wanted]  # fmt: skip
-            made.append(fo.Detections(detections=changed))
-        test.set_values(f"{word}_{field_of(run)}", made)
+            made.append(voxel_samples.detections(
+                voxel_samples.detection(label, box, rare=rare)
+                for label, box, rare, before, now in rows if (before, now) == wanted
+            ))  # fmt: skip
+        changed[f"{word}_{field_of(run)}"] = made
+    voxel_labels.write_fields(dataset, test.values("_id"), changed)
 
 
 def lost_between(fo: Any, dataset: Any, first: str, second: str) -> Any:
@@ -128,7 +131,8 @@ def add_groups(fo: Any, dataset: Any, tables: RunTables) -> None:
     for one in tables.duplication:
         groups = {item: number for number, group in enumerate(one.examples, start=1) for item in group.items}
         if one.level == "image":
-            made.set_values("near_group", [groups.get(image_id) for image_id in made.values("image_id")])
+            sample_ids, image_ids = made.values(["_id", "image_id"])
+            voxel_labels.write_fields(dataset, sample_ids, {"near_group": [groups.get(one) for one in image_ids]})
             continue
         sample_ids, image_ids, ids, numbers = made.values(["_id", "image_id", f"{_LABELS}._id", f"{_LABELS}.box"])
         columns = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.adapters.voxel_contents import EMBEDDING, TRUTH, WORKSPACE, Contents, eval_key_of
+from pipeline.adapters.voxel_contents import TRUTH, WORKSPACE, Contents, eval_key_of
 
 PANEL = "tailwatch_verdicts"
 
@@ -36,7 +36,7 @@ def layout(fo: Any, dataset: Any, run: str, other: str, *, front: str = "verdict
     panels = {
         "verdicts": fo.Panel(type=PANEL),
         "comparison": fo.Panel(type="model_evaluation_panel_builtin", state=comparison(dataset, run, other)),
-        "embeddings": fo.Panel(type="Embeddings", state={"brainResult": EMBEDDING, "colorByField": "origin"}),
+        "embeddings": fo.Panel(type="Embeddings"),  # it opens on its list, whatever state it is given
     }
     return fo.Space(
         orientation="horizontal",
