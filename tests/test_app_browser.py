@@ -250,3 +250,19 @@ def test_two_people_in_two_browsers(project: Project, address: str, browser: Any
     assert {one.image_id for one in rows(project)[-2:]} == {training(project, number).image_id for number in (2, 3)}
     for page in pages:
         page.context.close()
+
+
+def test_the_database_dies_before_a_decision(project: Project, address: str, browser: Any) -> None:
+    """A key is pressed and MongoDB is gone: nothing is in the ledger, and the person is told so. The last test here."""
+    page, before = opened(browser, address), len(rows(project))
+    page.goto(f"{address}/datasets/tailwatch?id={sample_of(project, training(project, 2).image_id)}")
+    page.get_by_text("Annotate", exact=True).wait_for(timeout=120_000)
+    (database,) = [
+        one for one in psutil.process_iter(["name", "cmdline"])
+        if one.info["name"] == "mongod" and str(project.folder / ".fiftyone") in one.info["cmdline"]
+    ]  # fmt: skip
+    database.kill()
+    press(page, "Shift+A")
+    page.get_by_text("nothing was decided").wait_for(timeout=120_000)
+    assert len(rows(project)) == before
+    page.context.close()

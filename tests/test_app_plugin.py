@@ -7,7 +7,7 @@ import re
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import yaml
@@ -213,8 +213,44 @@ def test_the_database_fails_before_the_ledger(written: list[str], monkeypatch: p
 def test_the_database_fails_behind_the_ledger(written: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The decision counts, and the person is told that it does and how it will be shown."""
     monkeypatch.setattr(voxel_decisions, "set_queued", fails)
-    with pytest.raises(UserError, match=r"the decision on page 7 is in the ledger; run `uv run tailwatch review`"):
+    with pytest.raises(UserError, match=r"the decision on page 7 is in the ledger; end the App"):
         voxel_deciding.decide(None, "s", "accept", reviewer="Ada", reason="")
+    assert written == ["accept"]
+
+
+class Gone:
+    """What an operator is handed where the database is gone."""
+
+    params: ClassVar[dict[str, Any]] = {"sample_id": "s", "reviewer": "Ada", "next": True}
+    view = None
+    current_sample = None
+    dataset = property(fails)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        pytest.param("accept", "nothing was decided", id="accept"),
+        pytest.param("reject", "nothing was decided", id="reject"),
+        pytest.param("correct", "nothing was decided", id="correct"),
+        pytest.param("undo", "nothing was taken back", id="undo"),
+        pytest.param("next", "the queue is not known", id="next"),
+    ],
+)
+def test_the_database_is_gone_when_a_key_is_pressed(name: str, message: str) -> None:
+    """Also where FiftyOne itself cannot open the dataset, the person is told that nothing was written."""
+    with pytest.raises(UserError, match=rf"does not answer \(connection refused\): {message}"):
+        operator(name).execute(Gone())
+
+
+def test_the_database_fails_before_the_next_image(written: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The decision is shown, and the next image is not to be had: the person is told that the decision counts."""
+    monkeypatch.setattr(voxel_deciding, "_show", lambda *_: None)
+    monkeypatch.setattr(voxel_deciding, "next_in_queue", fails)
+    silent = SimpleNamespace(notify=lambda *_, **__: None)
+    given = context(params=Gone.params, ops=silent, trigger=lambda *_, **__: None)
+    with pytest.raises(UserError, match="the decision on i is in the ledger"):
+        operator("accept").execute(given)
     assert written == ["accept"]
 
 

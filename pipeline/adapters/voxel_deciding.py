@@ -15,7 +15,10 @@ from pipeline.core.errors import UserError
 from pipeline.core.labels import Box
 from pipeline.core.ledger import Entry
 
-_AGAIN = "run `uv run tailwatch review` again"
+_AGAIN = "end the App (Ctrl-C) and run `uv run tailwatch review` again"
+NOTHING_DECIDED = f"nothing was decided; {_AGAIN}"
+NOTHING_TAKEN_BACK = f"nothing was taken back; {_AGAIN}"
+QUEUE_UNKNOWN = f"the queue is not known; {_AGAIN}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +59,7 @@ def decide(
         UserError: the sample is gone, its labels were changed and not handed in, some of them are not in view, or the
             decision is not valid.
     """
-    with _database(f"nothing was decided; {_AGAIN}"):
+    with database_answers(NOTHING_DECIDED):
         shown = _shown(dataset, sample_id)
         _require_all(view, shown)
     if kind == "accept" and shown.drawn != shown.boxes:
@@ -75,7 +78,7 @@ def correct(dataset: Any, sample_id: str, *, reviewer: str, reason: str, view: A
     Raises:
         UserError: the sample is gone, nothing was changed, a label cannot be, or the decision is not valid.
     """
-    with _database(f"nothing was decided; {_AGAIN}"):
+    with database_answers(NOTHING_DECIDED):
         shown = _shown(dataset, sample_id)
         _require_all(view, shown)
     if shown.drawn == shown.boxes:
@@ -94,10 +97,10 @@ def undo(dataset: Any, *, reviewer: str) -> Entry:
     Raises:
         UserError: there is none.
     """
-    with _database(f"nothing was taken back; {_AGAIN}"):
+    with database_answers(NOTHING_TAKEN_BACK):
         check_project(dataset)
     entry = deciding.undo(reviewer)
-    with _database(f"the decision on {entry.image_id[:12]} is taken back in the ledger; {_AGAIN}, which shows it"):
+    with database_answers(in_ledger(entry.image_id[:12], taken_back=True)):
         planted = voxel_decisions.plants_of(dataset, entry.image_id, entry.label_digest)
         for sample_id in planted or voxel_decisions.samples_of(dataset, entry.image_id):
             voxel_decisions.set_queued(dataset, sample_id, queued=True)
@@ -107,9 +110,8 @@ def undo(dataset: Any, *, reviewer: str) -> Entry:
 
 def next_in_queue(dataset: Any, after: str | None) -> str | None:
     """The sample to look at after this one, or first; None where the queue is done."""
-    with _database(f"the queue is not known; {_AGAIN}"):
-        check_project(dataset)
-        return voxel_decisions.next_in_queue(dataset, after)
+    check_project(dataset)
+    return voxel_decisions.next_in_queue(dataset, after)
 
 
 def check_project(dataset: Any) -> None:
@@ -169,7 +171,7 @@ def _require_all(view: Any, shown: Shown) -> None:
 
 def _show(dataset: Any, shown: Shown, entry: Entry) -> None:
     """Show what a decision changed."""
-    with _database(f"the decision on {shown.name} is in the ledger; {_AGAIN}, which shows it"):
+    with database_answers(in_ledger(shown.name)):
         voxel_decisions.set_queued(dataset, shown.sample_id, queued=False)
         if not entry.decision.startswith("control"):
             _show_image(dataset, shown.image_id)
@@ -180,9 +182,18 @@ def _show_image(dataset: Any, image_id: str) -> None:
     voxel_decisions.show(dataset, image_id, decided, boxes)
 
 
+def in_ledger(name: str, *, taken_back: bool = False) -> str:
+    """What holds where the database fails behind the ledger."""
+    done = "taken back in" if taken_back else "in"
+    return f"the decision on {name} is {done} the ledger; {_AGAIN}, which shows it"
+
+
 @contextmanager
-def _database(so: str) -> Iterator[None]:
+def database_answers(so: str) -> Iterator[None]:
     """Say where a decision stands when the database fails.
+
+    Args:
+        so: what holds then.
 
     Raises:
         UserError: it does.
@@ -192,5 +203,5 @@ def _database(so: str) -> Iterator[None]:
     try:
         yield
     except PyMongoError as error:
-        reason = " ".join(str(error).split())[:120]
+        reason = " ".join(str(error).partition(" (configured timeouts")[0].split())[:120]
         raise UserError(f"the App's database does not answer ({reason}): {so}.") from error

@@ -29,8 +29,8 @@ class Accept(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
 
     def execute(self, ctx: Any) -> dict[str, Any]:
         """Decide."""
-        sample_id = _chosen(ctx)
-        entry = voxel_deciding.decide(ctx.dataset, sample_id, "accept", **_said(ctx))
+        dataset, sample_id, said = _asked(ctx)
+        entry = voxel_deciding.decide(dataset, sample_id, "accept", **said)
         return _done(ctx, entry, sample_id, "accepted")
 
 
@@ -48,8 +48,8 @@ class Reject(foo.Operator):  # type: ignore[misc]
 
     def execute(self, ctx: Any) -> dict[str, Any]:
         """Decide."""
-        sample_id = _chosen(ctx)
-        entry = voxel_deciding.decide(ctx.dataset, sample_id, "reject", **_said(ctx))
+        dataset, sample_id, said = _asked(ctx)
+        entry = voxel_deciding.decide(dataset, sample_id, "reject", **said)
         return _done(ctx, entry, sample_id, "rejected")
 
 
@@ -67,8 +67,8 @@ class Correct(foo.Operator):  # type: ignore[misc]
 
     def execute(self, ctx: Any) -> dict[str, Any]:
         """Decide."""
-        sample_id = _chosen(ctx)
-        entry = voxel_deciding.correct(ctx.dataset, sample_id, **_said(ctx))
+        dataset, sample_id, said = _asked(ctx)
+        entry = voxel_deciding.correct(dataset, sample_id, **said)
         return _done(ctx, entry, sample_id, "corrected")
 
 
@@ -86,7 +86,9 @@ class Undo(foo.Operator):  # type: ignore[misc]
 
     def execute(self, ctx: Any) -> dict[str, Any]:
         """Take it back."""
-        entry = voxel_deciding.undo(ctx.dataset, reviewer=_reviewer(ctx))
+        with voxel_deciding.database_answers(voxel_deciding.NOTHING_TAKEN_BACK):
+            dataset = ctx.dataset
+        entry = voxel_deciding.undo(dataset, reviewer=_reviewer(ctx))
         return _done(ctx, entry, None, "taken back")
 
 
@@ -100,7 +102,8 @@ class Next(foo.Operator):  # type: ignore[misc]
 
     def execute(self, ctx: Any) -> dict[str, Any]:
         """Open it."""
-        return {"sample_id": _open_next(ctx, ctx.params.get("sample_id") or ctx.current_sample)}
+        with voxel_deciding.database_answers(voxel_deciding.QUEUE_UNKNOWN):
+            return {"sample_id": _open_next(ctx, ctx.params.get("sample_id") or ctx.current_sample)}
 
 
 OPERATORS = (Accept, Reject, Correct, Undo, Next)
@@ -137,9 +140,15 @@ def _reviewer(ctx: Any) -> str:
     return str(ctx.params["reviewer"] or "") if "reviewer" in ctx.params else reviewing.reviewer()
 
 
-def _said(ctx: Any) -> dict[str, Any]:
-    """What a person gave with a decision, and the view that was before them."""
-    return {"reviewer": _reviewer(ctx), "reason": str(ctx.params.get("reason") or ""), "view": ctx.view}
+def _asked(ctx: Any) -> tuple[Any, str, dict[str, Any]]:
+    """The dataset, the sample, and what a person gave with a decision, with the view that was before them.
+
+    Raises:
+        UserError: the database fails, or it is not clear which sample.
+    """
+    with voxel_deciding.database_answers(voxel_deciding.NOTHING_DECIDED):
+        said = {"reviewer": _reviewer(ctx), "reason": str(ctx.params.get("reason") or ""), "view": ctx.view}
+        return ctx.dataset, _chosen(ctx), said
 
 
 def _done(ctx: Any, entry: Entry, sample_id: str | None, word: str) -> dict[str, Any]:
@@ -149,7 +158,8 @@ def _done(ctx: Any, entry: Entry, sample_id: str | None, word: str) -> dict[str,
     named = "" if entry.reviewer == reviewing.reviewer() else entry.reviewer
     ctx.trigger(f"{PLUGIN}/remember_reviewer", params={"reviewer": named})
     if ctx.params.get("next"):
-        _open_next(ctx, sample_id)
+        with voxel_deciding.database_answers(voxel_deciding.in_ledger(entry.image_id[:12])):
+            _open_next(ctx, sample_id)
     ctx.ops.reload_samples()
     return {"decision": entry.decision, "image_id": entry.image_id, "label_digest": entry.label_digest}
 
