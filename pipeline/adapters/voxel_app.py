@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from pipeline.adapters import voxel, voxel_server
 from pipeline.core.errors import UserError
 
 LOCALHOST = "127.0.0.1"
+_PATIENCE = 180.0  # seconds for FiftyOne's server to answer
 
 
 def launch(
@@ -38,12 +41,14 @@ def launch(
     check_port(port, address=address)
     fo = voxel.connect()
     _own_server()
+    _patiently()
     dataset = fo.load_dataset(name)
     spaces = dataset.load_workspace(workspace) if workspace else None
     os.environ["BROWSER"] = os.environ.get("BROWSER", "") if browser else "true"
     first = dataset.load_saved_view(view) if view else None
     shown = {"view": first} if first is not None and len(first) else {"dataset": dataset}
     session = fo.launch_app(**shown, address=address, port=port, auto=False, spaces=spaces)
+    _await(session)
     if browser:
         session.open()
     print(f"FiftyOne App: http://{address}:{port}  (Ctrl-C ends it)", flush=True)  # noqa: T201
@@ -72,6 +77,41 @@ def check_port(port: int, *, address: str = LOCALHOST) -> None:
                 f"port {port} on {where} cannot be used: {reason}. End what uses it, or choose another port with "
                 "`uv run tailwatch review --port N` or review.port in params.yaml."
             ) from None
+
+
+def _patiently() -> None:
+    """Let FiftyOne ask for its server until that answers; by itself it gives up for a while after 10 seconds."""
+    from fiftyone.core.session import client
+
+    def ping(url: str) -> None:
+        end = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                urllib.request.urlopen(url, timeout=_PATIENCE).close()  # noqa: S310 - of the server on this machine
+            except OSError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.2)
+            else:
+                return
+
+    client._ping = ping  # noqa: SLF001 - the only place where it can be told
+
+
+def _await(session: Any) -> None:
+    """Wait until the server knows the workspace: a page that is opened before shows FiftyOne's own layout.
+
+    Raises:
+        UserError: it does not answer.
+    """
+    end = time.monotonic() + _PATIENCE
+    while not session._client._connected:  # noqa: SLF001 - FiftyOne has no other word for it
+        if time.monotonic() > end:
+            session.close()
+            raise UserError(
+                f"the App's server did not answer within {_PATIENCE:g} seconds. Run the command again; {voxel.DOCTOR}"
+            )
+        time.sleep(0.1)
 
 
 def _own_server() -> None:
