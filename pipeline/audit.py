@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,7 @@ from pipeline.core import (
     objects,
     params,
     paths,
+    processes,
     rng,
     stage,
 )
@@ -75,7 +77,9 @@ def main(run: str) -> None:
     previous = None if run == paths.BASE else RunPaths(settings.run(run).previous)
     line, best = ((), paths.BASE) if previous is None else _history(audits.read(previous.figures))
     # The detector and the images are measured side by side: neither keeps more than one core busy.
-    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as other:
+    with ProcessPoolExecutor(
+        max_workers=1, mp_context=get_context("spawn"), initializer=processes.end_with_parent, initargs=(os.getpid(),)
+    ) as other:
         beside = other.submit(_beside_real, run, data, settings) if data.synthetic else None
         trainings = [_evaluate(here, data, settings, number) for number in range(settings.train.seeds)]
         audit = _figures(run, data, trainings, settings, line, best)

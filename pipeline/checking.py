@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from pipeline.core import audits, judgements, params, paths, verdicts
+from pipeline.core import audits, history, job_annotations, judgements, params, paths, reporting, verdicts
 from pipeline.core.audits import Audit
 from pipeline.core.errors import UserError
+from pipeline.core.history import Record
 from pipeline.core.judgements import Judgement, Test, Verdict
 from pipeline.core.paths import RunPaths
 from pipeline.core.report_numbers import night
 from pipeline.core.schema import suggestion
 
+_SHOWN = 30  # newest retired runs of an arm in the text
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmSummary:
-    """The runs of one arm, oldest first; the newest one's verdict is the arm's."""
+    """The runs of one arm, oldest first; the newest one's verdict is the arm's. Retired runs are its history."""
 
     arm: str
     runs: tuple[tuple[Judgement, Audit], ...]
+    retired: tuple[Record, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -47,6 +53,7 @@ def collect(arm: str | None = None) -> Summary:
     if arm is not None and arm not in settings.arms:
         raise UserError(f"no arm {arm!r}{suggestion(arm, settings.arms)}; there are: {', '.join(settings.arms)}.")
     base = audits.read(RunPaths(paths.BASE).figures)
+    retired = history.retired(settings.runs)
     arms = {}
     for name in [arm] if arm else list(settings.arms):
         runs = sorted(
@@ -55,7 +62,8 @@ def collect(arm: str | None = None) -> Summary:
         )
         if runs:
             both = tuple((judgements.read(RunPaths(run).gate), audits.read(RunPaths(run).figures)) for run in runs)
-            arms[name] = ArmSummary(arm=name, runs=both)
+            past = tuple(one for one in retired.values() if one.arm == name)
+            arms[name] = ArmSummary(arm=name, runs=both, retired=past)
     if not arms:
         raise UserError("params.yaml has no run" + (f" of arm {arm!r}" if arm else "") + "; add one under `runs`.")
     return Summary(base=base, arms=arms)
@@ -82,26 +90,45 @@ def as_text(summary: Summary) -> str:
         lines.append(f"  early warnings: {len(newest.warnings)}" + (f" ({', '.join(names)})" if names else ""))
     lines.append("")
     rare = [one.name for one in summary.base.rare]
-    width = max(len(audit.run) for arm in summary.arms.values() for _, audit in arm.runs)
+    shown = [audit.run for arm in summary.arms.values() for _, audit in arm.runs]
+    shown += [one.run for arm in summary.arms.values() for one in arm.retired[-_SHOWN:]]
+    width = max(len(name) for name in shown)
     recalls = "  ".join(f"{name:>7}" for name in rare)
     lines.append(f"{'run':<{width}}  {'verdict':<12}  mAP50-95  mAP50   recall: {recalls}")
-    rows = [("", summary.base)] + [
-        (str(one.verdict), audit) for arm in summary.arms.values() for one, audit in arm.runs
-    ]
-    for verdict, audit in rows:
-        found = "  ".join(f"{_share(one.recall.value):>7}" for one in audit.classes if one.name in rare)
-        figures = f"{_share(audit.map50_95.value):<8}  {_share(audit.map50.value)}"
-        lines.append(f"{audit.run:<{width}}  {verdict:<12}  {figures}           {found}")
+    lines.append(_row("", summary.base, rare, width))
+    for arm in summary.arms.values():
+        hidden = len(arm.retired) - _SHOWN
+        if hidden > 0:
+            lines.append(f"… {hidden} older retired runs of {arm.arm}; --json has all")
+        lines += [_row(str(one.verdict), one, rare, width) + "  retired" for one in arm.retired[-_SHOWN:]]
+        lines += [_row(str(one.verdict), audit, rare, width) for one, audit in arm.runs]
     if not rare:
         lines.append("No class is rare; see audit.rare_share and audit.rare_classes in params.yaml.")
     return "\n".join(lines)
+
+
+def _row(verdict: str, measured: Audit | Record, rare: Sequence[str], width: int) -> str:
+    found = "  ".join(f"{_share(reporting.recall_of(name)(measured).value):>7}" for name in rare)
+    figures = f"{_share(measured.map50_95.value):<8}  {_share(measured.map50.value)}"
+    return f"{measured.run:<{width}}  {verdict:<12}  {figures}           {found}"
+
+
+def annotate(summary: Summary) -> str:
+    """The verdicts as GitHub's annotations; adds the report's summary to the page of the job that this runs in."""
+    page = os.environ.get("GITHUB_STEP_SUMMARY")
+    if page:
+        job_annotations.add_summary(Path(page))
+    newest = [(arm, arm.runs[-1][0]) for arm in summary.arms.values()]
+    return job_annotations.lines(
+        job_annotations.Spoken(arm=arm.arm, run=one.run, verdict=one.verdict, reason=one.reason) for arm, one in newest
+    )
 
 
 def _supported(judgement: Judgement) -> list[str]:
     return [one.name for one in judgement.diagnosis if one.supported]
 
 
-def _figures(audit: Audit) -> dict[str, Any]:
+def _figures(audit: Audit | Record) -> dict[str, Any]:
     return {
         "map50_95": audit.map50_95.value,
         "map50": audit.map50.value,
@@ -146,6 +173,17 @@ def as_json(summary: Summary) -> str:
                     **_figures(audit),
                 }
                 for one, audit in arm.runs
+            },
+            "retired": {
+                one.run: {
+                    "verdict": one.verdict,
+                    "reason": one.reason,
+                    "generation": one.generation,
+                    "diagnosis": list(one.diagnosis),
+                    "warnings": list(one.warnings),
+                    **_figures(one),
+                }
+                for one in arm.retired
             },
         }
         for arm in summary.arms.values()

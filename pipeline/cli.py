@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.core.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.scheduling import Made
 
 
 class _Commands(click.Group):
@@ -35,7 +40,8 @@ def main() -> None:
 @main.command()
 @click.option("--arm", help="Only the runs of this arm.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def check(arm: str | None, *, as_json: bool) -> None:
+@click.option("--github", is_flag=True, help="In a GitHub job: annotate, and add the report's summary to its page.")
+def check(arm: str | None, *, as_json: bool, github: bool) -> None:
     """Print the verdicts; the exit code is that of the worst arm.
 
     0 healthy, 3 collapsing, 4 inconclusive, 1 error. An arm's verdict is that of its newest run.
@@ -44,6 +50,8 @@ def check(arm: str | None, *, as_json: bool) -> None:
 
     summary = checking.collect(arm)
     click.echo(checking.as_json(summary) if as_json else checking.as_text(summary))
+    if github:
+        click.echo(checking.annotate(summary))
     sys.exit(checking.exit_code(summary))
 
 
@@ -120,6 +128,136 @@ def review(port: int | None, *, no_browser: bool, rebuild: bool, address: str | 
     from pipeline import review as reviewing
 
     reviewing.open_app(port=port, browser=not no_browser, rebuild=rebuild, address=address, reviewer=reviewer)
+
+
+@main.command()
+def nightly() -> None:
+    """Run one night: a generation more for each active arm, its verdict, and word to those who want to know.
+
+    Exit code as of `tailwatch check`: 0 healthy, 3 collapsing, 4 inconclusive, 1 error. A night that was cut off goes
+    on when it is run again.
+    """
+    from pipeline import nightly as night
+
+    sys.exit(night.run())
+
+
+@main.command()
+def status() -> None:
+    """Show the last night and the next one, the verdicts so far, who holds the project, and how fresh the data is."""
+    from pipeline import standing_by
+
+    click.echo(standing_by.as_text(standing_by.look(), width=standing_by.columns()))
+
+
+@main.group()
+def schedule() -> None:
+    """Make what starts the nights at the times of nightly.schedule: a systemd timer, a crontab line, a workflow."""
+
+
+@schedule.command("systemd")
+@click.option("--user", is_flag=True, help="For your own service manager: needs no root, hides less.")
+@click.option("--name", help="Name of the units; by default that of the project's folder.")
+@click.option("--account", help="Account that nights run as; by default the owner of the project's folder.")
+@click.option("--memory-max", metavar="SIZE", help="Most memory of a night, such as 24G or 80%.")
+@click.option("--write", type=click.Path(file_okay=False), metavar="DIR", help="Write the files there.")
+def schedule_systemd(
+    *, user: bool, name: str | None, account: str | None, memory_max: str | None, write: str | None
+) -> None:
+    """A hardened service that runs one night, and a timer that also makes up for a night that was missed."""
+    from pipeline import scheduling
+
+    made = scheduling.systemd(user=user, name=name, account=account, memory_max=memory_max)
+    _hand_over(made, write)
+
+
+@schedule.command("cron")
+@click.option("--write", type=click.Path(file_okay=False), metavar="DIR", help="Write the file there.")
+def schedule_cron(write: str | None) -> None:
+    """One line for a crontab."""
+    from pipeline import scheduling
+
+    _hand_over(scheduling.cron(), write)
+
+
+@schedule.command("github")
+@click.option("--label", "labels", multiple=True, default=["self-hosted", "linux"], help="Label of the runner.")
+@click.option("--time-zone", "zone", metavar="NAME", help="Of the schedule; by default this machine's.")
+@click.option("--write", type=click.Path(file_okay=False), metavar="DIR", help="Write the file there.")
+def schedule_github(labels: tuple[str, ...], zone: str | None, write: str | None) -> None:
+    """A GitHub Actions workflow for a self-hosted runner."""
+    from pipeline import scheduling
+
+    _hand_over(scheduling.github(labels=labels, zone=zone), write)
+
+
+def _hand_over(made: Made, write: str | None) -> None:
+    """Write the files, or print them; what to do with them goes to standard error."""
+    if write:
+        for path in made.write(Path(write)):
+            click.echo(path)
+    else:
+        several = len(made.files) > 1
+        for name, text in made.files.items():
+            click.echo(f"# {name}\n{text}" if several else text, nl=several)
+    click.echo(made.instructions(write), err=True)
+
+
+@main.command()
+@click.argument("run")
+@click.option("--reviewer", help="Who looked at it; by default the user.name of git.")
+@click.option("--reason", default="", help="Why it is to be used; wanted where the run is not HEALTHY.")
+def promote(run: str, reviewer: str | None, reason: str) -> None:
+    """Use the weights of RUN from now on, in models/current; a retired run is fetched.
+
+    A COLLAPSING arm goes on after that: a person has looked at it.
+    """
+    from pipeline import promoting
+    from pipeline.core import project_lock, reviewing
+
+    with project_lock.exclusive(f"promoting {run}"):
+        one = promoting.promote(run, reviewer=reviewer or reviewing.reviewer(), reason=reason)
+    click.echo(f"{one.arm} uses {one.now.run} ({one.now.verdict}); commit models/current.")
+
+
+@main.command()
+@click.argument("arm", required=False)
+@click.option("--reviewer", help="Who goes back; by default the user.name of git.")
+@click.option("--reason", default="", help="Why.")
+def rollback(arm: str | None, reviewer: str | None, reason: str) -> None:
+    """Go back to the weights that ARM used before; no night promotes those that it leaves again."""
+    from pipeline import promoting
+    from pipeline.core import project_lock, reviewing
+
+    with project_lock.exclusive("a rollback"):
+        one = promoting.rollback(arm, reviewer=reviewer or reviewing.reviewer(), reason=reason)
+    click.echo(f"{one.arm} uses {one.now.run} ({one.now.verdict}) again; commit models/current.")
+
+
+@main.command()
+@click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
+def prune(*, dry_run: bool) -> None:
+    """Remove the files of old runs from this disk, as nightly.keep says, where the DVC remote has every one of them."""
+    from pipeline import retention
+    from pipeline.core import project_lock
+
+    with project_lock.exclusive("pruning"):
+        click.echo(retention.as_text(retention.prune(dry_run=dry_run)))
+
+
+@main.command()
+@click.argument("run")
+def restore(run: str) -> None:
+    """Bring the files of RUN, a retired run, back from the DVC cache or remote, and check them.
+
+    They lie where they were, under data/. The next night, or `prune`, takes them away again.
+    """
+    from pipeline import retention
+    from pipeline.core import project_lock
+
+    with project_lock.exclusive(f"restoring {run}"):
+        found = retention.restore(run)
+    click.echo("\n".join(str(path) for path in found))
 
 
 @main.group()

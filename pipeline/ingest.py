@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 
-from pipeline.core import digits, files, images, impostors, labels, manifest, params, paths, portraits, stage
+from pipeline.core import bounded, digits, files, images, impostors, labels, manifest, params, paths, portraits, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import SPLITS, Row
 from pipeline.core.portraits import Portrait
@@ -23,6 +22,8 @@ from pipeline.core.sources.found import SourceImage, to_box
 
 _STEM = 16  # hexadecimal digits of the image id in a file's name
 _SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "BMP": ".bmp"}  # of files that are stored as they are
+_PIXEL = 8  # bytes, at most: four channels of 16 bits
+_BESIDE = 1 << 26  # bytes of a file for all else than pixels
 _FREE_SPACE = 1 << 26  # bytes left over when everything is stored
 
 
@@ -73,12 +74,21 @@ def main() -> None:
             classes = _read(settings, intake)
         _check_rejected(intake.decisions, settings.max_rejected)
         manifest.write(folder / paths.REAL_MANIFEST.name, intake.rows.values())
-        frame = pd.DataFrame(intake.decisions, columns=list(Decision.__dataclass_fields__))
-        text = frame.to_csv(index=False, lineterminator="\n").encode(errors="backslashreplace")
-        files.write_bytes(folder / paths.REAL_DECISIONS.name, text)
+        lines = [files.csv_line(Decision.__dataclass_fields__), *map(_line, intake.decisions)]
+        files.write_text(folder / paths.REAL_DECISIONS.name, "".join(lines))
         files.write_json(folder / paths.REAL_CLASSES.name, classes)
     counts = Counter((decision.kind, decision.decision) for decision in intake.decisions)
     stage.report("ingest: " + ", ".join(f"{number} {kind} {what}" for (kind, what), number in sorted(counts.items())))
+
+
+def _line(decision: Decision) -> str:
+    """A decision as a line of CSV. Names are other people's: what would not show, or break a line, is escaped."""
+    fields = (getattr(decision, name) for name in Decision.__dataclass_fields__)
+    return files.csv_line([one if one.isprintable() else _printable(one) for one in fields])
+
+
+def _printable(text: str) -> str:
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def _row(image_id: str, name: str, split: str, suffix: str, size: tuple[int, int], boxes: list[labels.Box]) -> Row:
@@ -150,9 +160,10 @@ def _read(settings: Ingest, intake: Intake) -> list[str]:
         intake.decide("label", "", reject.name, reject.reason)
     # The test split has the first claim on an image that is there twice, then val.
     claims = {"test": 0, "val": 1, "train": 2, None: 3}
+    classes = {name: number for number, name in enumerate(source.classes)}
     copies = impostors.screen(_portraits(source.images, settings))
     for found in sorted(source.images, key=lambda image: (claims[image.split], image.name)):
-        reason = found.problem or _take(found, settings, intake, source.classes, copies)
+        reason = found.problem or _take(found, settings, intake, classes, copies)
         intake.decide("image", found.name, found.split or "", reason)
         for reject in found.rejected:
             intake.decide("box", found.name, reject.name, reject.reason)
@@ -166,27 +177,38 @@ def _portraits(found: Iterable[SourceImage], settings: Ingest) -> Iterator[Portr
     """Portraits of the images that can be read; the others are refused for what they are."""
     for one in found:
         if one.problem is None:
-            data = one.path.read_bytes()
             try:
+                data = _bytes(one.path, settings)
                 pixels = images.decode(data, max_pixels=settings.max_pixels).pixels
             except ValueError:
                 continue
             yield portraits.portrait(pixels, image_id=hashlib.sha256(data).hexdigest(), name=one.name)
 
 
+def _bytes(path: Path, settings: Ingest) -> bytes:
+    """An image file; a larger one than the largest image without any compression is refused."""
+    try:
+        return bounded.read(path, most=_PIXEL * settings.max_pixels + _BESIDE)
+    except ValueError as error:
+        raise ValueError(f"the file {error}") from None
+
+
 def _take(
     found: SourceImage,
     settings: Ingest,
     intake: Intake,
-    classes: tuple[str, ...],
+    classes: Mapping[str, int],
     copies: Mapping[str, impostors.Match],
 ) -> str:
     """Store one image with its good boxes; gives the reason when the image is rejected."""
-    if found.path.stat().st_size + _FREE_SPACE > shutil.disk_usage(intake.folder).free:
+    try:
+        data = _bytes(found.path, settings)
+    except ValueError as error:
+        return str(error)
+    if len(data) + _FREE_SPACE > shutil.disk_usage(intake.folder).free:
         raise UserError(
             f"the disk is nearly full: {intake.folder.parent}. Free space and run `uv run dvc repro` again."
         )
-    data = found.path.read_bytes()
     if impostors.is_marked(data):
         return "marked as synthetic by this project; a synthetic image never enters as real"
     image_id = hashlib.sha256(data).hexdigest()
@@ -201,7 +223,8 @@ def _take(
         return str(error)
     size = (decoded.width, decoded.height)
     if found.size is not None and found.size != size:
-        return f"its annotation is for {found.size[0]} x {found.size[1]} pixels, the image has {size[0]} x {size[1]}"
+        stated = " x ".join(bounded.shown(side, most=20) for side in found.size)
+        return f"its annotation is for {stated} pixels, the image has {size[0]} x {size[1]}"
     boxes = list(_boxes(found, settings, intake, classes, size))
     # The name of a file may lie about its format, and readers go by the name.
     suffix = _SUFFIXES[images.probe(data).format] if decoded.as_is else ".png"
@@ -211,12 +234,13 @@ def _take(
 
 
 def _boxes(
-    found: SourceImage, settings: Ingest, intake: Intake, classes: tuple[str, ...], size: tuple[int, int]
+    found: SourceImage, settings: Ingest, intake: Intake, classes: Mapping[str, int], size: tuple[int, int]
 ) -> Iterator[labels.Box]:
     for box in found.boxes:
         try:
-            class_id = classes.index(box.class_name)
-            label = to_box(box, class_id=class_id, width=size[0], height=size[1], tolerance=settings.tolerance)
+            label = to_box(
+                box, class_id=classes[box.class_name], width=size[0], height=size[1], tolerance=settings.tolerance
+            )
         except ValueError as error:
             intake.decide("box", found.name, box.where, str(error))
         else:

@@ -25,7 +25,8 @@ def main(run: str) -> None:
         chosen = settings.run(run)
         arm, seed = settings.arms[chosen.arm], chosen.seed
         newest = manifest.read(here.synthetic_manifest)
-        pool = manifest.read(RunPaths(chosen.previous).pool_manifest) + newest
+        earlier = manifest.read(RunPaths(chosen.previous).pool_manifest)
+        pool = mixing.pool(earlier, newest, arm, settings.mix, generation=chosen.generation)
         previous = forecasts.read(RunPaths(chosen.previous).forecasts).history
     source = rng.generator(settings.seed, "mix", run, str(seed))
     states = synthetic.read(paths.VERIFIED_SYNTHETIC) if pool else {}
@@ -45,6 +46,7 @@ def main(run: str) -> None:
             need=settings.mix.min_support,
             horizon=settings.gate.horizon,
             policy=arm.policy,
+            generations=settings.mix.generations,
             rng=rng.generator(settings.seed, "forecast", run, str(seed)),
         ),
     )

@@ -31,13 +31,15 @@ from pipeline.core import (
     reporting,
     stage,
 )
+from pipeline.core import history as past
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
 from pipeline.core.params import Params
 from pipeline.core.paths import RunPaths
 from pipeline.core.pictures import Gallery
 from pipeline.core.report_charts import LineChart
-from pipeline.core.report_page import Drawing, Drawings, Page, Pictures, Rules, Topic
+from pipeline.core.report_numbers import counted
+from pipeline.core.report_page import Drawing, Drawings, Fold, Page, Pictures, Rules, Topic
 from pipeline.core.reporting import History
 
 _PICTURES = 1_100_000  # characters of each of the three kinds of pictures: with all the page stays under 5 MB
@@ -53,6 +55,7 @@ def main() -> None:
         settings,
         {name: audits.read(RunPaths(name).figures) for name in (paths.BASE, *settings.runs)},
         {name: judgements.read(RunPaths(name).gate) for name in settings.runs},
+        past.retired(settings.runs),
     )
     entries = ledger.read(paths.LEDGER) if paths.LEDGER.exists() else []
     review_topic = report_review.topic(entries, min_agreement=settings.review.min_agreement)
@@ -153,8 +156,17 @@ def _table_topic(history: History) -> Topic:
         summary=report_words.subtitle(history),
         lead="Recall of each class with its interval, and the loss against the base run with its interval and p value. "
         + left_out,
-        blocks=(report_tables.table_of_runs(history, most=_COLUMNS),),
+        blocks=(report_tables.table_of_runs(history, most=_COLUMNS), *_retired(history)),
     )
+
+
+def _retired(history: History) -> tuple[Fold, ...]:
+    """The retired runs, folded; nothing where there is none."""
+    number = sum(len(arm.retired) for arm in history.arms)
+    if not number:
+        return ()
+    title = f"{counted(number, 'retired run')}: figures from {paths.HISTORY}, files by `tailwatch restore RUN`"
+    return (Fold(title=title, blocks=(report_tables.table_of_retired(history, most=_COLUMNS),)),)
 
 
 def _learned_topic(history: History, settings: Params, verified: Sequence[Row]) -> Topic:

@@ -9,11 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline import checking, cli
-from pipeline.core import judgements
+from pipeline.core import history, judgements
 from pipeline.core.errors import UserError
 from pipeline.core.judgements import Verdict
 from pipeline.core.paths import RunPaths
 from tests import report_builders as build
+from tests import retention_builders
 
 
 @pytest.fixture
@@ -83,3 +84,42 @@ def test_command_prints_and_exits(project: Path) -> None:
     done = CliRunner().invoke(cli.main, ["check", "--json"])
     assert done.exit_code == 3
     assert json.loads(done.stdout)["arms"]["tame"]["verdict"] == "HEALTHY"
+
+
+def retired(number: int) -> None:
+    """Put so many retired runs of the arm `wild` on record, from `wild-101`."""
+    for generation in range(1, number + 1):
+        history.write(retention_builders.record(f"wild-{100 + generation}", verdict=Verdict.COLLAPSING))
+
+
+def test_retired_runs_are_history(project: Path) -> None:
+    """They have their line in the table and their figures in the JSON, and no say in the exit code."""
+    before = checking.exit_code(checking.collect("tame"))
+    history.write(retention_builders.record("tame-0", verdict=Verdict.COLLAPSING))
+    summary = checking.collect("tame")
+    assert checking.exit_code(summary) == before == 0
+    (line,) = [line for line in checking.as_text(summary).splitlines() if line.endswith("retired")]
+    assert line.split()[:4] == ["tame-0", "COLLAPSING", "0.600", "0.800"]
+    assert line.split()[4] == "0.900"
+    one = json.loads(checking.as_json(summary))["arms"]["tame"]["retired"]["tame-0"]
+    assert (one["verdict"], one["map50_95"], one["classes"]["lynx"]) == (
+        "COLLAPSING",
+        0.6,
+        {"recall": 0.9, "support": 40},
+    )
+
+
+def test_a_year_of_retired_runs_is_folded(project: Path) -> None:
+    """The text has the newest thirty, and says how many there are before; the JSON has all."""
+    retired(40)
+    summary = checking.collect("wild")
+    lines = checking.as_text(summary).splitlines()
+    assert [line.split()[0] for line in lines if line.endswith("retired")] == [f"wild-{one}" for one in range(111, 141)]
+    assert "… 10 older retired runs of wild; --json has all" in lines
+    assert len(json.loads(checking.as_json(summary))["arms"]["wild"]["retired"]) == 40
+
+
+def test_a_run_that_came_back_is_no_history(project: Path) -> None:
+    """A record of a run that is in params.yaml is not shown twice."""
+    history.write(retention_builders.record("wild-1"))
+    assert checking.collect("wild").arms["wild"].retired == ()

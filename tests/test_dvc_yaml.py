@@ -19,7 +19,7 @@ from tests.imports import ROOT, closure, modules
 
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 SECTIONS = {field.name for field in fields(Params)}
-KEPT_IN_GIT = {str(paths.LEDGER), str(paths.IMPORTS), str(paths.CORRECTIONS)}
+KEPT_IN_GIT = {str(one) for one in (paths.LEDGER, paths.IMPORTS, paths.CORRECTIONS, paths.HISTORY)}
 COMMAND = re.compile(r"python -m pipeline\.(\w+)(?: --run (\S+))?")
 
 

@@ -24,6 +24,7 @@ WRITTEN = (
     ".fiftyone",
     ".tailwatch/",
     "exports/",
+    "models/current",
     "image_id/",
     "dvc.lock",
 )  # made by the pipeline, not in git

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from pipeline.core import files, images, manifest, paths
+from pipeline.core import bounded, checkpoints, files, images, manifest, paths, plain_yaml
 from pipeline.core.errors import UserError
 from pipeline.core.sections import Train
 
@@ -23,6 +24,10 @@ ROUNDS = 20  # how often a training reports, and steps of the learning rate's sc
 NMS_IOU = 0.6
 MAX_BOXES = 300  # an image
 _PREDICT_BATCH = 64
+_REFUSED = re.compile(r"GLOBAL ([\w.]+)")  # in what torch says of a checkpoint
+_LARGEST_DESCRIPTION = 1 << 16  # bytes of a model's description
+_LARGEST_NUMBER = 10_000  # in a model's description: channels, repetitions
+_MOST_VALUES = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +64,12 @@ def _ultralytics() -> Any:
         sys.set_int_max_str_digits = lambda maxdigits: None  # noqa: ARG005
     paths.ULTRALYTICS.mkdir(parents=True, exist_ok=True)
     import ultralytics
+    from ultralytics.nn import tasks
+
+    # The variable above is read when ultralytics is imported, which another package may have done before.
+    tasks.SAFE_LOAD = True
+    if not tasks._SafeLoad.SUPPORTED:  # noqa: SLF001 - it would load whatever a file holds, without a word
+        raise UserError("this torch cannot load weights safely, wanted 2.6 or newer. Type: make install")
 
     wanted = dict.fromkeys(
         ("sync", "dvc", "wandb", "mlflow", "comet", "clearml", "neptune", "raytune", "tensorboard"), False
@@ -83,15 +94,65 @@ def _loading(weights: Path) -> Iterator[None]:
     if not weights.is_file():
         raise UserError(f"model file {weights} is missing; wanted an ultralytics .yaml or a local .pt (train.model).")
     try:
+        if weights.suffix == ".pt":
+            checkpoints.check(weights)
         yield
     except UserError:
         raise
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f"model file {weights} cannot be loaded: {reason[:300]}. If the pipeline made it, delete it and run "
-            "`uv run dvc repro`; if it is yours (train.model), give a whole file."
+            f"model file {weights} cannot be loaded: {_reason(error)}. If the pipeline made it, delete it and run "
+            "`uv run dvc repro`; if it is yours (train.model), give the file of a detector that Ultralytics trained."
         ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """Why a model file was not loaded, in a line; what torch refused to call has its name in it."""
+    links: list[BaseException] = [error]
+    while (above := links[-1].__cause__ or links[-1].__context__) is not None and above not in links:
+        links.append(above)
+    refused = next((found for link in links if (found := _REFUSED.search(str(link)))), None)
+    if refused:
+        return f"it wants to call {refused.group(1)}, which no detector needs; do not use this file"
+    if isinstance(error, AttributeError | KeyError):
+        return f"it holds something else than a detector ({type(error).__name__}: {error})"[:300]
+    lines = str(error).replace("ERROR \N{CROSS MARK}\N{VARIATION SELECTOR-16}", "").strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
+
+
+def _model(weights: Path) -> Any:
+    """A detector, from its description or its checkpoint.
+
+    Raises:
+        ValueError: it is a model for another task.
+    """
+    ultralytics = _ultralytics()
+    if weights.suffix != ".pt":
+        _check_description(plain_yaml.load(bounded.read(weights, most=_LARGEST_DESCRIPTION)))
+    model = ultralytics.YOLO(str(weights))
+    if model.task != "detect":
+        raise ValueError(f"it is a model for the task {model.task!r}, wanted detect")
+    return model
+
+
+def _check_description(value: Any) -> None:
+    """Refuse a description of a model that would take all memory, or that asks for code to be run.
+
+    Raises:
+        ValueError: no keys and values, or a number that no detector has.
+    """
+    if not isinstance(value, dict):
+        raise ValueError(f"it holds {type(value).__name__}, wanted a description of a model")  # noqa: TRY004 - of a file
+    ahead: list[Any] = list(value.values())
+    for _ in range(_MOST_VALUES):
+        if not ahead:
+            return
+        one = ahead.pop()
+        if isinstance(one, int | float) and abs(one) > _LARGEST_NUMBER:
+            raise ValueError(f"it holds the number {bounded.shown(one)}, wanted at most {_LARGEST_NUMBER:,}")
+        if isinstance(one, dict | list):
+            ahead += one.values() if isinstance(one, dict) else one
+    raise ValueError(f"it holds more than {_MOST_VALUES:,} values")
 
 
 def train(
@@ -119,16 +180,11 @@ def train(
         UserError: the model file is missing or cannot be loaded.
     """
     _ultralytics()
-    from ultralytics.nn.tasks import torch_safe_load
-
     from pipeline.adapters import yolo_trainer
 
     model = Path(params.model)
     with _loading(model):
-        if model.suffix == ".pt":
-            torch_safe_load(str(model))
-        elif not isinstance(yaml.safe_load(model.read_text()), dict):
-            raise ValueError("not a model description")
+        _model(model)
     with _scratch() as scratch:
         data = _write_dataset(scratch, listed, classes)
         settings = _settings(params, data=data, model=model, device=_device(params.device), seed=seed)
@@ -214,9 +270,8 @@ def predict(
     Raises:
         UserError: the weights cannot be loaded, or an image is missing.
     """
-    ultralytics = _ultralytics()
     with _loading(weights):
-        model = ultralytics.YOLO(str(weights), task="detect")
+        model = _model(weights)
     import torch
 
     from pipeline.adapters import yolo_trainer

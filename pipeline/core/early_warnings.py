@@ -7,11 +7,12 @@ what the run trains on: where all real images are kept, a generator that blurs i
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
 from pipeline.core import contrasts, forecasts, narrowing, symptoms
 from pipeline.core.audits import Audit
-from pipeline.core.figures import Diversity
+from pipeline.core.figures import Diversity, Duplication, Forecast, Freshness
 from pipeline.core.judgements import Warning as EarlyWarning
 from pipeline.core.report_numbers import listed
 
@@ -50,13 +51,16 @@ def warn(base: Audit, run: Audit, *, neighbours: int = 5, stale: int = 7) -> tup
         At most one of each name, in the order of :data:`NAMES`.
     """
     found: dict[Name, str] = {
-        "near-copies": _near_copies(run),
+        "near-copies": near_copies(run.duplication),
         "low-coverage": _low_coverage(base, run, neighbours),
-        "vanishing-class": _vanishing(run),
-        "absent-class": _absent(base, run),
-        "no-real-data": _no_real_data(run),
+        "vanishing-class": vanishing(run.forecasts),
+        "absent-class": absent(
+            {one.name: one.training_boxes for one in base.classes},
+            {one.name: one.training_boxes for one in run.classes},
+        ),
+        "no-real-data": no_real_data(run.real_images, run.synthetic_images, symptoms.deepest(run)),
         "pixel-drift": _pixel_drift(run),
-        "no-fresh-images": _no_fresh_images(base, run, stale),
+        "no-fresh-images": no_fresh_images(base.freshness, run.freshness, run.generation, stale=stale),
     }
     return tuple(EarlyWarning(name=name, text=text) for name, text in found.items() if text)
 
@@ -89,9 +93,10 @@ def usual_coverage(samples: int, *, neighbours: int) -> float:
     return 1 - math.prod((samples - step) / (2 * samples - step) for step in steps)
 
 
-def _near_copies(run: Audit) -> str:
+def near_copies(duplication: Sequence[Duplication]) -> str:
+    """What is to be said of near copies among a run's synthetic images and objects; nothing if there is nothing."""
     told = []
-    for one in run.duplication:
+    for one in duplication:
         more = contrasts.difference(one.near_share, one.expected)
         if more is not None and more.reaches(_NEAR):
             told.append(
@@ -120,23 +125,36 @@ def _uncovered(one: Diversity, kept: float, neighbours: int) -> str:
     return f"{now:.0%} of {one.name}, as many real ones would cover {usual:.0%}"
 
 
-def _vanishing(run: Audit) -> str:
-    told = [forecasts.warning(one) for one in run.forecasts if one.warning and one.boxes[-1]]
+def vanishing(expected: Sequence[Forecast]) -> str:
+    """What is to be said of classes that still have boxes, and are forecast to have too few."""
+    told = [forecasts.warning(one) for one in expected if one.warning and one.boxes[-1]]
     return f"{'; '.join(told)}." if told else ""
 
 
-def _absent(base: Audit, run: Audit) -> str:
-    had = {one.name for one in base.classes if one.training_boxes}
-    names = [one.name for one in run.classes if not one.training_boxes and one.name in had]
+def absent(base: Mapping[str, int], run: Mapping[str, int]) -> str:
+    """What is to be said of classes that had training boxes in the base run, and have none.
+
+    Args:
+        base: training boxes of the base run, by class name.
+        run: training boxes of the run, by class name.
+    """
+    names = [name for name, boxes in run.items() if not boxes and base.get(name)]
     return f"The training data has no box of {listed(names)}." if names else ""
 
 
-def _no_real_data(run: Audit) -> str:
-    if run.real_images or not run.synthetic_images:
+def no_real_data(real: int, synthetic: int, depth: int) -> str:
+    """What is to be said of training data without a real image.
+
+    Args:
+        real: training images.
+        synthetic: training images.
+        depth: of the deepest lineage.
+    """
+    if real or not synthetic:
         return ""
     return (
-        f"None of the {run.synthetic_images:,} training images is real; their lineage is up to "
-        f"{symptoms.deepest(run)} deep, and grows with each generation."
+        f"None of the {synthetic:,} training images is real; their lineage is up to "
+        f"{depth} deep, and grows with each generation."
     )
 
 
@@ -150,10 +168,18 @@ def _pixel_drift(run: Audit) -> str:
     return f"The pixels of synthetic images are far from real ones (medians): {'; '.join(told)}."
 
 
-def _no_fresh_images(base: Audit, run: Audit, stale: int) -> str:
-    if not run.freshness.verified:
+def no_fresh_images(base: Freshness, run: Freshness, generation: int, *, stale: int = 7) -> str:
+    """What is to be said of training data that nobody has verified anything of since the base run.
+
+    Args:
+        base: of the base run.
+        run: of the run.
+        generation: of the run.
+        stale: generations without a newly verified image that are worth a warning.
+    """
+    if not run.verified:
         return "No training image is human-verified."
-    newest, before = run.freshness.newest, base.freshness.newest
-    if run.generation < stale or newest is None or before is None or newest > before:
+    newest, before = run.newest, base.newest
+    if generation < stale or newest is None or before is None or newest > before:
         return ""
-    return f"No training image was verified since the base run, {run.generation} generations ago; the newest: {newest}."
+    return f"No training image was verified since the base run, {generation} generations ago; the newest: {newest}."

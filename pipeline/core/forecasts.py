@@ -35,6 +35,7 @@ def forecast(
     need: int,
     horizon: int,
     policy: Policy,
+    generations: int,
     rng: np.random.Generator,
 ) -> tuple[Forecast, ...]:
     """Say of each class in which generation its training boxes fall under `need`, if they do.
@@ -50,6 +51,7 @@ def forecast(
         need: training boxes under which a class is expected to be lost, 1 or more.
         horizon: generations ahead that are of interest, 1 or more.
         policy: of the arm: which synthetic images are trained on.
+        generations: whose synthetic images an accumulating arm draws from, the newest so many, 1 or more.
         rng: draws the futures.
 
     Raises:
@@ -61,7 +63,7 @@ def forecast(
         reason = "one generation so far: a forecast takes two"
         none = Figure(value=None, reason=reason)
         return tuple(_forecast(history, class_id, name, need, none, none) for class_id, name in enumerate(names))
-    drawn = futures.draw(history, policy=policy, rng=rng)
+    drawn = futures.draw(history, policy=policy, generations=generations, rng=rng)
     falls = drawn.falls(need=need, steps=2 * horizon, rng=rng)
     halves = drawn.halvings()
     limit = history[-1].generation + horizon

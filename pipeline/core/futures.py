@@ -163,11 +163,15 @@ def shares(counts: Sequence[int]) -> Floats:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _State:
-    """Where futures stand: boxes by class, each (futures, classes); `pool` of all synthetic images so far."""
+    """Where futures stand: boxes by class, each (futures, classes).
+
+    `pool` is of the synthetic images that may be drawn; `parts` are its generations, the oldest first, each with the
+    number of its images, so that the oldest can leave it.
+    """
 
     training: Floats
     pool: Floats
-    pooled: int
+    parts: tuple[tuple[Floats, int], ...]
 
     def shares(self) -> Floats:
         total = self.training.sum(axis=1, keepdims=True)
@@ -181,6 +185,7 @@ class Futures:
     Attributes:
         history: two or more generations, the base first.
         policy: of the arm: which synthetic images are trained on.
+        generations: whose synthetic images may be drawn, the newest so many; a `replace` arm has one.
         dispersion: variance of a class's boxes over their mean, 1 or more.
         rates: of the classes in each future, at first, shape (futures, classes).
         spreads: of the rates in each future, shape (futures, 1).
@@ -189,6 +194,7 @@ class Futures:
 
     history: Sequence[Generation]
     policy: Policy
+    generations: int
     dispersion: float
     rates: Floats
     spreads: Floats
@@ -237,11 +243,11 @@ class Futures:
 
     def _start(self) -> _State:
         futures = len(self.rates)
-        pool = np.array([one.synthetic for one in self.history], dtype=np.float64).sum(axis=0)
+        parts = [(np.array(one.synthetic, dtype=np.float64), one.made) for one in self.history[-self.generations :]]
         return _State(
             training=np.tile(np.array(self.history[-1].training, dtype=np.float64), (futures, 1)),
-            pool=np.tile(pool, (futures, 1)),
-            pooled=sum(one.made for one in self.history),
+            pool=np.tile(np.sum([boxes for boxes, _ in parts], axis=0), (futures, 1)),
+            parts=tuple((np.tile(boxes, (futures, 1)), images) for boxes, images in parts),
         )
 
     def _step(self, state: _State, rates: Floats, rng: np.random.Generator | None) -> _State:
@@ -252,15 +258,27 @@ class Futures:
         boxes = self.growths * state.training.sum(axis=1, keepdims=True) * last.made / max(last.images, 1)
         mean = boxes * np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
         made = mean if rng is None else _overdispersed(mean, self.dispersion, rng)
-        newest = self.policy == "replace"
-        pool, pooled = (made, last.made) if newest else (state.pool + made, state.pooled + last.made)
+        parts = (*state.parts, (made, last.made))
+        kept = 1 if self.policy == "replace" else self.generations
+        pool = made if kept == 1 else state.pool + made
+        for boxes, _ in parts[:-kept] if kept > 1 else ():
+            pool = np.maximum(pool - boxes, 0.0)
+        parts = parts[-kept:]
+        pooled = sum(images for _, images in parts)
         share = min(last.used / pooled, 1.0) if pooled else 0.0
         taken = pool * share if rng is None or share == 1 else rng.binomial(pool.astype(np.int64), share)
-        return _State(training=np.array(last.real) + taken, pool=pool, pooled=pooled)
+        return _State(training=np.array(last.real) + taken, pool=pool, parts=parts)
 
 
-def draw(history: Sequence[Generation], *, policy: Policy, rng: np.random.Generator, number: int = FUTURES) -> Futures:
-    """Estimate the rates of the classes and draw as many futures.
+def draw(
+    history: Sequence[Generation],
+    *,
+    policy: Policy,
+    generations: int,
+    rng: np.random.Generator,
+    number: int = FUTURES,
+) -> Futures:
+    """Estimate the rates of the classes and draw as many futures; their parameters are those of :class:`Futures`.
 
     Raises:
         ValueError: fewer than two generations.
@@ -272,6 +290,7 @@ def draw(history: Sequence[Generation], *, policy: Policy, rng: np.random.Genera
     return Futures(
         history=history,
         policy=policy,
+        generations=generations,
         dispersion=rates.dispersion,
         rates=rates.draw(spreads, rng),
         spreads=spreads,

@@ -11,10 +11,9 @@ into a ValueError with a reason.
 from __future__ import annotations
 
 import io
+import itertools
 import re
-import struct
 import warnings
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,15 +28,15 @@ from PIL.PngImagePlugin import PngImageFile, PngInfo
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from pipeline.core import png_file
 from pipeline.core.errors import UserError
 
 Pixels = npt.NDArray[np.uint8]
 
 SYNTHETIC_MARK = "tailwatch:synthetic"
 
-_PNG = b"\x89PNG\r\n\x1a\n"
 _FORMATS: tuple[tuple[re.Pattern[bytes], str, Callable[[io.BytesIO], ImageFile.ImageFile]], ...] = (
-    (re.compile(re.escape(_PNG)), "PNG", PngImageFile),
+    (re.compile(re.escape(png_file.START)), "PNG", PngImageFile),
     (re.compile(rb"\xff\xd8\xff"), "JPEG", JpegImageFile),
     (re.compile(rb"BM"), "BMP", BmpImageFile),
     (re.compile(rb"II\*\0|MM\0\*|II\+\0|MM\0\+"), "TIFF", TiffImageFile),
@@ -47,9 +46,13 @@ _WANTED = "wanted PNG, JPEG, BMP, TIFF or WebP"
 _ORIENTATION = 0x0112
 _SIXTEEN_BITS = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 _PLAIN_MODES = frozenset({"L", "P", "RGB"})
-_TEXT_LIMIT = 1 << 20  # bytes that a compressed text may unpack to
 # A marker that ends entropy-coded data: neither a stuffed FF00 nor a restart marker.
 _MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
+_MOST_CHUNKS = 100_000  # of a PNG; 100 million pixels have some 40,000
+_MOST_SCANS = 100  # of a JPEG; progressive ones have 10 or so, and every further one costs as much as the whole
+_MOST_RUNS = 10_000_000  # pixels of a BMP whose runs Pillow unpacks in Python
+_SLACK = 1 << 20  # bytes of image data beyond what the pixels can take
+_SCAN, _END = 0xDA, 0xD9
 _FILLER = b"\xaa\x55" + bytes(range(1, 255)) * 4  # scan data without a marker in it
 
 
@@ -105,19 +108,22 @@ def decode(data: bytes, *, max_pixels: int) -> Decoded:
         count = image.width * image.height
         if count > max_pixels:
             raise ValueError(f"{image.width} x {image.height} is {count:,} pixels, wanted at most {max_pixels:,}")
-        frames = _frames(image)
-        if frames > 1:
-            raise ValueError(f"{name} with {frames} frames or pages, wanted a single picture")
-        plain = _is_plain(image, data)
+        if _has_more(image):
+            raise ValueError(f"{name} with several frames or pages, wanted a single picture")
+        _check_cheap(image, data)
         try:
+            # Before the EXIF data is asked for: Pillow loads the pixels of a PNG for that, and fails but once.
             image.load()
             _check_whole(image, data)
+            plain = _is_plain(image, data)
             pixels = _bgr(_upright(image))
         except ValueError:
             raise
         except Exception as error:  # noqa: BLE001 - see the module's docstring
             raise ValueError(f"{name} is broken or cut off: {_one_line(error)}") from None
     seen = _seen_by_opencv(data) if plain else None
+    if plain and seen is None:
+        raise ValueError(f"{name} that Pillow reads and OpenCV does not, so its pixels are not known")
     # JPEG decoders may differ by a grey value; what training will see is then what counts.
     as_is = seen is not None and seen.shape == pixels.shape and (name == "JPEG" or np.array_equal(seen, pixels))
     if as_is and seen is not None:
@@ -159,22 +165,12 @@ def encode_png(pixels: Pixels, text: Mapping[str, str] | None = None) -> bytes:
     return file.getvalue()
 
 
-def png_text(data: bytes) -> dict[str, str]:
-    """The text chunks of a PNG file, as far as the file goes; a later one of the same key wins.
-
-    A file that is no PNG has none. Checksums are not looked at: a damaged mark is still a mark.
-    """
-    texts = {}
-    for kind, payload in _png_chunks(data):
-        pair = _text_of(kind, payload)
-        if pair is not None:
-            texts[pair[0]] = pair[1]
-    return texts
-
-
 def is_marked_synthetic(data: bytes) -> bool:
     """Whether this project wrote the image; reads PNG text only, never raises."""
-    return SYNTHETIC_MARK in png_text(data)
+    mark = SYNTHETIC_MARK.encode("latin-1")
+    return any(
+        kind in png_file.TEXTS and payload.partition(b"\0")[0] == mark for kind, payload in png_file.chunks(data)
+    )
 
 
 def _one_line(error: Exception) -> str:
@@ -184,6 +180,8 @@ def _one_line(error: Exception) -> str:
 def _open(data: bytes) -> tuple[ImageFile.ImageFile, str]:
     if not data:
         raise ValueError(f"empty file, {_WANTED}")
+    if next(itertools.islice(png_file.chunks(data), _MOST_CHUNKS, None), None) is not None:
+        raise ValueError(f"PNG with more than {_MOST_CHUNKS:,} chunks")
     for magic, name, reader in _FORMATS:
         if magic.match(data):
             try:
@@ -195,11 +193,32 @@ def _open(data: bytes) -> tuple[ImageFile.ImageFile, str]:
     raise ValueError(f"not an image of a known format ({what}), {_WANTED}")
 
 
-def _frames(image: ImageFile.ImageFile) -> int:
+def _has_more(image: ImageFile.ImageFile) -> bool:
+    """Whether there is a second frame or page."""
     try:
-        return int(getattr(image, "n_frames", 1))
+        if isinstance(image, TiffImageFile):  # it would count all pages, and there may be a million
+            image.seek(1)
+            return True
+        return int(getattr(image, "n_frames", 1)) > 1
+    except EOFError:
+        return False
     except Exception as error:  # noqa: BLE001 - see the module's docstring
         raise ValueError(f"the list of frames is broken: {_one_line(error)}") from None
+
+
+def _check_cheap(image: ImageFile.ImageFile, data: bytes) -> None:
+    """Raise ValueError for a file that is small and takes minutes to decode."""
+    count = image.width * image.height
+    if isinstance(image, PngImageFile):
+        size = sum(len(payload) for kind, payload in png_file.chunks(data) if kind == b"IDAT")
+        if size > 8 * count + 2 * image.height + _SLACK:
+            raise ValueError(f"PNG with {size:,} bytes of image data, which is more than its pixels can take")
+    elif isinstance(image, JpegImageFile):
+        scans = sum(marker == _SCAN for marker, _ in _jpeg_markers(data))
+        if scans > _MOST_SCANS:
+            raise ValueError(f"JPEG with {scans} scans, wanted at most {_MOST_SCANS}")
+    elif isinstance(image, BmpImageFile) and count > _MOST_RUNS and image.tile and image.tile[0][0] == "bmp_rle":
+        raise ValueError(f"BMP with {count:,} pixels in runs, wanted at most {_MOST_RUNS:,}, or plain ones")
 
 
 def _orientation(image: Image.Image) -> int:
@@ -218,10 +237,11 @@ def _is_plain(image: ImageFile.ImageFile, data: bytes) -> bool:
     if image.mode not in _PLAIN_MODES or "transparency" in image.info or _orientation(image) != 1:
         return False
     if isinstance(image, PngImageFile):
-        return data[24] <= 8  # noqa: PLR2004 - the bit depth; Pillow shows 16-bit colour as RGB
+        # The bit depth stands at 24; Pillow shows 16-bit colour as RGB.
+        return data[24] <= 8 and png_file.end(data) == len(data)  # noqa: PLR2004
     if isinstance(image, JpegImageFile):
         return _jpeg_end(data) == len(data)
-    return isinstance(image, BmpImageFile)
+    return isinstance(image, BmpImageFile) and int.from_bytes(data[2:6], "little") in {0, len(data)}
 
 
 def _seen_by_opencv(data: bytes) -> Pixels | None:
@@ -245,7 +265,7 @@ def _check_whole(image: ImageFile.ImageFile, data: bytes) -> None:
     """Raise ValueError for what Pillow lets pass: a missing end, scan data that stops early."""
     if ImageFile.LOAD_TRUNCATED_IMAGES:
         raise ValueError("Pillow's LOAD_TRUNCATED_IMAGES is on in this process, so a cut file would pass; turn it off")
-    if isinstance(image, PngImageFile) and all(kind != b"IEND" for kind, _ in _png_chunks(data)):
+    if isinstance(image, PngImageFile) and png_file.end(data) is None:
         raise ValueError("PNG is cut off: it has no end chunk")
     if not isinstance(image, JpegImageFile):
         return
@@ -262,47 +282,19 @@ def _check_whole(image: ImageFile.ImageFile, data: bytes) -> None:
 
 def _jpeg_end(data: bytes) -> int | None:
     """Offset of the first byte after the end marker; None if there is none. Embedded previews are passed over."""
+    return next((position for marker, position in _jpeg_markers(data) if marker == _END), None)
+
+
+def _jpeg_markers(data: bytes) -> Iterator[tuple[int, int]]:
+    """The markers after the first, and the offset after each, up to the end marker or to where the file is cut off."""
     position = 2
     while (found := _MARKER.search(data, position)) is not None:
         marker, position = found.group(1)[0], found.end()
-        if marker == 0xD9:  # noqa: PLR2004 - end of image
-            return position
+        yield marker, position
+        if marker == _END:
+            return
         if marker in {0x01, 0xD8}:  # they stand alone
             continue
         if position + 2 > len(data):
-            return None
-        position += max(2, int.from_bytes(data[position : position + 2], "big"))
-    return None
-
-
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Type and payload of each chunk up to the end or to where the file is cut off."""
-    if not data.startswith(_PNG):
-        return
-    position = len(_PNG)
-    while position + 8 <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, position)
-        if position + 12 + size > len(data):
             return
-        yield kind, data[position + 8 : position + 8 + size]
-        position += 12 + size
-
-
-def _text_of(kind: bytes, payload: bytes) -> tuple[str, str] | None:
-    """Key and text of a text chunk; None for any other chunk or one that cannot be read."""
-    key, separator, rest = payload.partition(b"\0")
-    if not separator or kind not in {b"tEXt", b"zTXt", b"iTXt"}:
-        return None
-    packed = kind == b"zTXt"
-    if kind == b"iTXt":
-        packed = rest[:1] == b"\1"
-        rest = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
-    elif packed:
-        rest = rest[1:]
-    if packed:
-        try:
-            rest = zlib.decompressobj().decompress(rest, _TEXT_LIMIT)
-        except zlib.error:
-            rest = b""  # the key still counts
-    encoding = "utf-8" if kind == b"iTXt" else "latin-1"
-    return key.decode("latin-1"), rest.decode(encoding, errors="replace")
+        position += max(2, int.from_bytes(data[position : position + 2], "big"))

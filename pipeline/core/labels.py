@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.core import bounded
 from pipeline.core.errors import UserError
 
+LARGEST_FILE = 16 << 20  # bytes of a label file
 _DECIMALS = 6  # a millionth of the image: finer than a pixel of any image that is accepted
+# Python's own readers also take other alphabets' digits and underscores, and numbers of a million digits.
+_WHOLE = re.compile(r"[+-]?[0-9]{1,9}")
+_NUMBER = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?|(?i:inf|infinity|nan))")
+_LONGEST = 400  # characters of a number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -79,6 +86,28 @@ def rounded(box: Box) -> Box:
     )
 
 
+def whole(text: str) -> int:
+    """A whole number in plain ASCII digits, below a thousand million.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(f"{bounded.shown(text)}, wanted a whole number")
+    return int(text)
+
+
+def number(text: str) -> float:
+    """A number in plain ASCII; inf and nan are read, for a box to refuse them by what they are.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if len(text) > _LONGEST or not _NUMBER.fullmatch(text):
+        raise ValueError(f"{bounded.shown(text)}, wanted a number")
+    return float(text)
+
+
 def parse_line(line: str) -> Box:
     """Parse one YOLO line: class, centre x, centre y, width, height.
 
@@ -89,10 +118,10 @@ def parse_line(line: str) -> Box:
     if len(fields) != 5:  # noqa: PLR2004 - the format's own number
         raise ValueError(f"{len(fields)} fields, wanted 5 (class, centre x, centre y, width, height)")
     try:
-        class_id = int(fields[0])
-        x, y, width, height = (float(field) for field in fields[1:])
+        class_id = whole(fields[0])
+        x, y, width, height = (number(field) for field in fields[1:])
     except ValueError:
-        raise ValueError(f"{line.strip()[:80]!r}, wanted a whole number and four fractions") from None
+        raise ValueError(f"{bounded.shown(line.strip())}, wanted a whole number and four fractions") from None
     return Box(class_id=class_id, x=x, y=y, width=width, height=height)
 
 
@@ -114,13 +143,15 @@ def read(path: Path) -> list[Box]:
     Raises:
         UserError: the file is missing or a line is not a box.
     """
-    try:
-        lines = path.read_text().splitlines()
-    except FileNotFoundError:
+    if not path.exists():
         raise UserError(
             f"label file {path} is missing; an image without objects has an empty one. "
             "Run `uv run dvc checkout`, or `uv run dvc repro` to make it anew."
-        ) from None
+        )
+    try:
+        lines = bounded.text(path, most=LARGEST_FILE).splitlines()
+    except ValueError as error:
+        raise UserError(f"label file {path} {error}. Run `uv run dvc repro` to make it anew.") from None
     boxes = []
     for number, line in enumerate(lines, start=1):
         try:

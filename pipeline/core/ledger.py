@@ -287,13 +287,13 @@ def read_list(imports: Path, digest: str) -> list[tuple[str, str]]:
     """
     path = list_path(imports, digest)
     try:
-        text = path.read_text()
+        data = path.read_bytes()
     except FileNotFoundError:
         raise UserError(
             f"{path} is missing; the ledger accepts it. Restore it with `git checkout -- {path}`."
         ) from None
-    if hashlib.sha256(text.encode()).hexdigest() != digest:
+    if hashlib.sha256(data).hexdigest() != digest:
         raise UserError(
             f"{path} was edited; the ledger accepted another list. Restore it with `git checkout -- {path}`."
         )
-    return [(line[:64], line[65:]) for line in text.splitlines()]
+    return [(line[:64], line[65:]) for line in data.decode().splitlines()]

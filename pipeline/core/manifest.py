@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,15 +11,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+import msgspec
 import pandas as pd
 
-from pipeline.core import files, labels
+from pipeline.core import bounded, files, labels
 from pipeline.core.errors import UserError
 
 Split = Literal["train", "val", "test"]
 Origin = Literal["real", "synthetic"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 _SHA256 = re.compile("[0-9a-f]{64}")
+_LARGEST = 4 << 30  # bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +67,10 @@ class Row:
             (self.split not in (*SPLITS, ""), f"split {self.split!r} is not one of {', '.join(SPLITS)}"),
             (self.origin not in get_args(Origin), f"origin {self.origin!r} is not real or synthetic"),
             (min(self.width, self.height) < 1, f"size {self.width} x {self.height}"),
+            ("\0" in self.path, "a NUL in its path"),
             (Path(self.path).is_absolute() or ".." in Path(self.path).parts, f"path {self.path!r} leaves the project"),
+            (min(self.generation, self.lineage_depth) < 0, f"generation {self.generation}, depth {self.lineage_depth}"),
+            (any(min(pair) < 0 for pair in self.boxes), "a class or a number of boxes below zero"),
             (self.origin == "real" and (self.lineage_depth, self.parents) != (0, ()), "a real image with parents"),
             (self.origin == "synthetic" and self.lineage_depth < 1, "a synthetic image of lineage depth 0"),
             (self.origin == "synthetic" and self.split in ("val", "test"), f"a synthetic image in {self.split}"),
@@ -92,10 +96,19 @@ def count_boxes(boxes: Iterable[labels.Box]) -> tuple[tuple[int, int], ...]:
 
 
 def class_counts(rows: Iterable[Row], classes: int) -> list[int]:
-    """Number of boxes of each class over all rows, by class id."""
+    """Number of boxes of each class over all rows, by class id.
+
+    Raises:
+        UserError: an image has boxes of a class that there is not.
+    """
     counts = [0] * classes
     for row in rows:
         for class_id, number in row.boxes:
+            if class_id >= classes:
+                raise UserError(
+                    f"image {row.name} has boxes of class {class_id}, and there are {classes} classes, from 0 on. "
+                    "Run `uv run dvc repro` to make the manifest anew."
+                )
             counts[class_id] += number
     return counts
 
@@ -137,17 +150,17 @@ def read(path: Path) -> list[Row]:
         UserError: the file is missing or is not a manifest; the message names the row.
     """
     try:
-        text = path.read_bytes().decode()
+        text = bounded.text(path, most=_LARGEST)
         frame = pd.read_csv(io.StringIO(text, newline=""), dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing. Run `uv run dvc repro` to make it.") from None
-    except ValueError as error:  # of pandas, or of what is not UTF-8
+    except ValueError as error:  # of pandas, or of what is no text
+        if not path.exists():
+            raise UserError(f"{path} is missing. Run `uv run dvc repro` to make it.") from None
         reason = str(error).splitlines()[0]
         raise UserError(f"{path} is not a table ({reason}). Run `uv run dvc repro` to make it anew.") from None
     columns = list(Row.__dataclass_fields__)
     if list(frame.columns) != columns:
         raise UserError(
-            f"{path} has the columns {', '.join(frame.columns)}; wanted {', '.join(columns)}. "
+            f"{path} has the columns {bounded.shown(', '.join(frame.columns))}; wanted {', '.join(columns)}. "
             "It is made by the pipeline: run `uv run dvc repro`."
         )
     rows = []
@@ -203,11 +216,17 @@ def _row(record: Mapping[str, str]) -> Row:
 
 
 def read_classes(path: Path) -> list[str]:
-    """Read the class names, in the order of their ids."""
+    """Read the class names, in the order of their ids.
+
+    Raises:
+        UserError: the file is missing, or holds something else than a list of names.
+    """
     try:
-        return [str(name) for name in json.loads(path.read_text())]
+        return msgspec.json.decode(path.read_bytes(), type=list[str])
     except FileNotFoundError:
         raise UserError(f"{path} is missing. Run `uv run dvc repro` to make it.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"{path} is no list of names ({error}). Run `uv run dvc repro` to make it anew.") from None
 
 
 def write_times(path: Path, times: Mapping[str, str]) -> None:
@@ -219,10 +238,18 @@ def read_times(path: Path) -> dict[str, str]:
     """Read when each image was verified, ISO 8601 in UTC, by image id.
 
     Raises:
-        UserError: the table is missing.
+        UserError: the table is missing, or a line is no image and time.
     """
     try:
-        lines = path.read_text().splitlines()[1:]
+        lines = path.read_text(encoding="utf-8").splitlines()[1:]
     except FileNotFoundError:
         raise UserError(f"{path} is missing. Run `uv run dvc repro` to make it.") from None
-    return dict(line.split(",", 1) for line in lines)
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is no text. Run `uv run dvc repro` to make it anew.") from None
+    times = {}
+    for number, line in enumerate(lines, start=2):
+        image_id, comma, time = line.partition(",")
+        if not comma or not _SHA256.fullmatch(image_id):
+            raise UserError(f"{path} line {number}: wanted an image id and a time. Run `uv run dvc repro` to mend it.")
+        times[image_id] = time
+    return times

@@ -53,6 +53,24 @@ def shares(real: int, arm: Arm, mix: Mix) -> Shares:
     return Shares(real=total - synthetic, synthetic=synthetic)
 
 
+def pool(previous: Sequence[Row], newest: Sequence[Row], arm: Arm, mix: Mix, *, generation: int) -> list[Row]:
+    """The synthetic images that a run may train on, and that are handed on to the next one.
+
+    The pool of an accumulating arm has the images of the newest ``mix.generations`` generations: with all of them, a
+    year of nights would keep every image that was ever made on the disk. Real images are not in it; they never leave.
+
+    Args:
+        previous: pool of the run before.
+        newest: synthetic images of this generation.
+        arm: a `replace` arm has the newest images alone.
+        mix: the number of generations.
+        generation: of the run.
+    """
+    if arm.policy == "replace":
+        return list(newest)
+    return [*(row for row in previous if row.generation > generation - mix.generations), *newest]
+
+
 def choose(
     real: Sequence[Row],
     newest: Sequence[Row],
@@ -71,7 +89,7 @@ def choose(
     Args:
         real: verified real training images.
         newest: synthetic images of this generation.
-        pool: synthetic images of all generations so far, the newest included.
+        pool: synthetic images that the arm may train on, the newest included; see :func:`pool`.
         arm: policy and ratio.
         mix: total, and floor of real images a class.
         rng: of the draw.

@@ -170,7 +170,8 @@ def require_same_test(base: Audit, run: Audit) -> None:
         raise UserError(
             f"the audits of {base.run} and {run.run} are of different test splits "
             f"({base.test[:12]} with {base.test_images} images, {run.test[:12]} with {run.test_images}). "
-            "Run `uv run dvc repro`, so that both are measured on the one that is frozen now."
+            "Run `uv run dvc repro`, so that both are measured on the one that is frozen now. A retired run cannot be: "
+            f"if params.yaml has {base.run} under `anchors`, begin its arm anew (docs/retention.md, A new baseline)."
         )
     if base.iou != run.iou or [one.name for one in base.classes] != [one.name for one in run.classes]:
         raise UserError(

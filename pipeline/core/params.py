@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
-from pipeline.core import paths
+from pipeline.core import bounded, paths, plain_yaml
 from pipeline.core.errors import UserError
-from pipeline.core.schema import UniqueKeys, section, suggestion
+from pipeline.core.masking import masked
+from pipeline.core.night_settings import Nightly
+from pipeline.core.schema import section, suggestion
 from pipeline.core.sections import Arm, Audit, Confirm, Gate, Generate, Ingest, Mix, Report, Review, Run, Train, Verify
 
 
@@ -32,6 +32,8 @@ class Params:
     report: Report
     arms: Mapping[str, Arm]
     runs: Mapping[str, Run]
+    anchors: Mapping[str, Run] = field(default_factory=dict)  # retired runs that those in `runs` descend from
+    nightly: Nightly = field(default_factory=Nightly)
 
     def run(self, name: str) -> Run:
         """One run by name.
@@ -51,23 +53,36 @@ def _problem(params: Params, name: str, run: Run) -> str:
         return f"a run's name has letters, digits, - and _, begins with a letter or digit, and is not {paths.BASE!r}"
     if run.arm not in params.arms:
         return f"there is no arm {run.arm!r}{suggestion(run.arm, params.arms)}; there are: {', '.join(params.arms)}"
-    if run.previous != paths.BASE and run.previous not in params.runs:
+    if run.previous != paths.BASE and run.previous not in {*params.runs, *params.anchors}:
         return f"there is no previous run {run.previous!r}{suggestion(run.previous, params.runs)}"
     chain = ancestry(params, name)
-    if len(chain) != run.generation:
-        return f"generation is {run.generation}, wanted {len(chain)}, one more than the previous"
-    other = next((one for one in chain if params.runs[one].arm != run.arm), None)
-    return f"previous run {other!r} is of arm {params.runs[other].arm!r}, wanted {run.arm!r}" if other else ""
+    root = params.runs[chain[-1]].previous
+    before = params.anchors.get(root)
+    wanted = len(chain) + (before.generation if before else 0)
+    if wanted != run.generation:
+        return f"generation is {run.generation}, wanted {wanted}, one more than the previous"
+    arms = {one: params.runs[one].arm for one in chain} | ({root: before.arm} if before else {})
+    other = next((one for one, arm in arms.items() if arm != run.arm), None)
+    return f"previous run {other!r} is of arm {arms[other]!r}, wanted {run.arm!r}" if other else ""
+
+
+def _anchor_problem(params: Params, name: str, anchor: Run) -> str:
+    """What is wrong with an anchor; nothing if it is a retired run of an arm."""
+    if name == paths.BASE or name in params.runs:
+        return "it is no retired run; a run is either in `runs` or an anchor"
+    if anchor.arm not in params.arms:
+        return f"there is no arm {anchor.arm!r}{suggestion(anchor.arm, params.arms)}"
+    return "" if anchor.generation >= 1 else f"generation is {anchor.generation}, wanted 1 or more"
 
 
 def ancestry(params: Params, name: str) -> list[str]:
-    """The run and those that it descends from, newest first, without the base.
+    """The run and those in `runs` that it descends from, newest first: back to the base, or to an anchor.
 
     Raises:
         UserError: the runs form a cycle.
     """
     chain: list[str] = []
-    while name != paths.BASE:
+    while name != paths.BASE and (not chain or name not in params.anchors):
         if name in chain:
             circle = " -> ".join([*chain[chain.index(name) :], name])
             raise UserError(f"params.yaml: runs: {circle} is a cycle; a first generation has `previous: base`.")
@@ -83,10 +98,16 @@ def parse(text: str) -> Params:
         UserError: the text is not YAML, or holds something unknown, missing or out of range.
     """
     try:
-        value = yaml.load(text, UniqueKeys)  # noqa: S506 - a subclass of the safe loader
-    except yaml.YAMLError as error:
-        raise UserError(f"params.yaml is not valid YAML: {error}") from None
-    params = section(Params, value)
+        value = plain_yaml.load(text)
+    except ValueError as error:
+        raise UserError(f"params.yaml is not valid YAML: {masked(str(error))}.") from None
+    try:
+        params = section(Params, value)
+    except UserError as error:
+        raise UserError(masked(str(error))) from None
+    for name, run in params.anchors.items():
+        if problem := _anchor_problem(params, name, run):
+            raise UserError(f"params.yaml: anchors.{name}: {problem}. `uv run tailwatch nightly` writes the anchors.")
     for name, run in params.runs.items():
         if problem := _problem(params, name, run):
             raise UserError(f"params.yaml: runs.{name}: {problem}.")
@@ -99,7 +120,10 @@ def load(path: Path = paths.PARAMS) -> Params:
     Raises:
         UserError: the file is missing or refused by :func:`parse`.
     """
+    if not path.exists():
+        raise UserError(f"{path} is not in {Path.cwd()}; run this in the project's folder.")
     try:
-        return parse(path.read_text())
-    except FileNotFoundError:
-        raise UserError(f"{path} is not in {Path.cwd()}; run this in the project's folder.") from None
+        text = bounded.text(path, most=plain_yaml.MOST)
+    except ValueError as error:
+        raise UserError(f"{path} {error}. Restore it, for instance with `git checkout -- {path}`.") from None
+    return parse(text)

@@ -40,6 +40,10 @@ REPORT_PLOTS = REPORTS / "plots"
 REPORT_PICTURE = REPORTS / "rare-recall.svg"
 
 STATE = Path(".tailwatch")  # locks and settings of libraries, never tracked
+PROJECT_LOCK = STATE / "project.lock"  # a night has it alone, stages share it
+STAGES_LOCK = STATE / "stages.lock"  # held by the stages of a night
+AT_WORK = STATE / "at-work"  # who runs, and each `dvc repro` that started a stage
+NIGHTS = STATE / "nights"  # what each night did
 TRAIN_LOCK = STATE / "train.lock"
 TRAIN_SCRATCH = STATE / "train"  # used under the lock
 LEDGER_LOCK = STATE / "ledger.lock"
@@ -49,15 +53,21 @@ PORTRAITS = STATE / "portraits"  # of synthetic images, by run: what later ones 
 PLANTS = STATE / "plants.json"  # items of the review queue whose labels were broken on purpose
 ULTRALYTICS = STATE / "ultralytics"
 PLUGINS = STATE / "plugins"  # of the App: links to the project's and to the user's
+CURRENT = Path("models/current")  # the weights to use, by arm
+DVC_LOCK = Path("dvc.lock")
 EXPORTS = Path("exports")  # what people export from the App, never tracked
 DATABASE = Path(".fiftyone")
 
 
 DATA = Path("data")
+HISTORY = DATA / "history"  # of retired runs, in git
+ANCHORS = DATA / "anchors.dvc"  # what the runs in params.yaml read of retired ones
+RESTORED = DATA / ".dvcignore"  # files of retired runs that a person wants to see: no part of the pipeline
 AUDITS = DATA / "audit"
 GATES = DATA / "gate"
 MIXES = DATA / "mix"
 GENERATED = DATA / "generate"
+RUN_STAGES = ("generate", "mix", "train", "audit", "confirm", "gate")  # stages that each run of params.yaml has
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,3 +163,13 @@ class RunPaths:
     def gate(self) -> Path:
         """The verdict."""
         return GATES / f"{self.run}.json"
+
+    @property
+    def history(self) -> Path:
+        """What stays of the run when it has left params.yaml."""
+        return HISTORY / f"{self.run}.json"
+
+    @property
+    def outs(self) -> tuple[Path, ...]:
+        """What its stages write, in the order of `RUN_STAGES`."""
+        return (self.synthetic, self.mix, self.train, self.audit, self.confirm, self.gate)

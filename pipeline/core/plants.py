@@ -127,6 +127,6 @@ def read(path: Path) -> dict[tuple[str, str], Plant]:
         found = msgspec.json.decode(path.read_bytes(), type=list[Plant])
     except FileNotFoundError:
         return {}
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path} cannot be read: {error}. Remove it and run `uv run tailwatch review` again.") from None
     return {(plant.image_id, plant.label_digest): plant for plant in found}

@@ -35,6 +35,8 @@ def read(path: Path, kind: type[Record], version: int) -> Record:
         reason = f"it has version {found}, wanted {version}"
     except (msgspec.DecodeError, UnicodeDecodeError) as error:  # a ValidationError is one
         reason = str(error)
+    except RecursionError:
+        reason = "it is nested too deeply"
     raise UserError(f"{path} cannot be read: {reason}. Run `uv run dvc repro -f` to make it anew.")
 
 

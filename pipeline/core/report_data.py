@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from pipeline.core import freshness
 from pipeline.core.figures import Figure, Forecast, Freshness
+from pipeline.core.history import Record
 from pipeline.core.report_charts import SMALL, Decline, DeclineChart
 from pipeline.core.report_numbers import ABSENT, counted, listed, shown, significant
 from pipeline.core.report_page import (
@@ -30,6 +31,8 @@ from pipeline.core.report_words import badge
 from pipeline.core.reporting import ArmRecord, History, RunRecord
 
 _MOST = 12  # classes with a chart of their own
+_CHAINED = 30  # retired runs of an arm that the lineage names
+_COUNTED = 10  # newest generations whose boxes are written out; the charts have all
 _DAYS_TOLD_APART = 2  # days under which hours count
 
 
@@ -88,7 +91,7 @@ def _decline(history: History, name: str) -> Drawing | None:
         title=name,
         note="; ".join(said),
         alt=f"Training boxes of {name}: " + "; ".join(
-            f"{arm.name} {', '.join(str(boxes) for boxes in one.boxes)}, {_foreseen(one)}" for arm, one in known),
+            f"{arm.name} {_series([str(boxes) for boxes in one.boxes])}, {_foreseen(one)}" for arm, one in known),
         chart=DeclineChart(
             declines=tuple(
                 Decline(number=arm.number, boxes=one.boxes, half_life=one.half_life, crossing=one.generation)
@@ -127,11 +130,16 @@ def _forecast_cells(one: Forecast) -> tuple[Cell, ...]:
     tone = "open" if one.warning else ""
     notes = (f"need: {one.need} boxes", *(("within the horizon",) if one.warning else ()))
     return (
-        Cell(text=" → ".join(f"{boxes:,}" for boxes in one.boxes)),
-        Cell(text=" → ".join(f"{share:.1%}" for share in one.shares)),
+        Cell(text=_series([f"{boxes:,}" for boxes in one.boxes])),
+        Cell(text=_series([f"{share:.1%}" for share in one.shares])),
         figure_cell(one.half_life, digits=1, what="generations"),
         figure_cell(_whole(one.generation), digits=0, notes=notes, tone=tone),
     )
+
+
+def _series(values: Sequence[str]) -> str:
+    """Values of the generations so far, in words."""
+    return ("… → " if len(values) > _COUNTED else "") + " → ".join(values[-_COUNTED:])
 
 
 def _whole(figure: Figure) -> Figure:
@@ -164,11 +172,16 @@ def lineage(history: History, *, now: datetime) -> Topic:
 
 
 def chains(history: History) -> tuple[tuple[str, tuple[Badge, ...]], ...]:
-    """The runs that each arm's newest one descends from, by name, the base first."""
-    return tuple((arm.name, tuple(_named_badge(run) for run in arm.line)) for arm in history.arms)
+    """The runs that each arm's newest one descends from, by name, the base first; of retired ones the newest."""
+    return tuple((arm.name, tuple(_named_badge(run) for run in _descent(arm))) for arm in history.arms)
 
 
-def _named_badge(run: RunRecord) -> Badge:
+def _descent(arm: ArmRecord) -> list[RunRecord | Record]:
+    base, *others = arm.line
+    return [base, *arm.retired[-_CHAINED:], *others]
+
+
+def _named_badge(run: RunRecord | Record) -> Badge:
     one = badge(run)
     return Badge(tone=one.tone, symbol=one.symbol, word=run.name, label="" if run.verdict is None else one.word.lower())
 

@@ -9,11 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 
 from pipeline.core import reporting
-from pipeline.core.audits import Audit
 from pipeline.core.figures import Figure
 from pipeline.core.judgements import Verdict
 from pipeline.core.report_numbers import ABSENT, counted, listed, shown
-from pipeline.core.reporting import ArmRecord, History, Line, RunRecord
+from pipeline.core.reporting import ArmRecord, History, Line, Measured, RunRecord
 
 SYMBOLS: Mapping[Verdict, str] = {
     Verdict.HEALTHY: "✅",
@@ -71,8 +70,8 @@ def plots(history: History) -> dict[str, str]:
     shares: list[dict[str, object]] = [
         {"generation": run.generation, "arm": arm.name, "class": one.name, "boxes": one.boxes, "share": one.share}
         for arm in history.arms
-        for run in arm.line
-        for one in reporting.class_shares(run.audit)
+        for run, found in reporting.measured(arm)
+        for one in reporting.class_shares(found)
     ]
     interval = ["low", "high"]
     return {
@@ -113,12 +112,12 @@ def _near_duplicates(history: History) -> list[dict[str, object]]:
     ]
 
 
-def map50_95(audit: Audit) -> Figure:
-    """The audit's mAP50-95."""
+def map50_95(audit: Measured) -> Figure:
+    """The mAP50-95 of a run."""
     return audit.map50_95
 
 
-def _rows(history: History, figure: Callable[[Audit], Figure], name: str) -> list[dict[str, object]]:
+def _rows(history: History, figure: Callable[[Measured], Figure], name: str) -> list[dict[str, object]]:
     return _line_rows(reporting.lines(history, figure), name)
 
 
@@ -160,8 +159,24 @@ def summary(history: History) -> str:
             "Images (real + synthetic)", "Classes without a training box")  # fmt: skip
     parts += [_row(head), _row(["---"] * len(head))]
     parts += [_row(_cells(run)) for run in history.runs]
+    parts += _retired(history)
     parts += ["", f"“{ABSENT}” is a figure that cannot be computed. The whole report is `reports/index.html`."]
     return "\n".join(parts) + "\n"
+
+
+def _retired(history: History) -> list[str]:
+    """Retired runs in a fold: there may be hundreds."""
+    runs = [run for arm in history.arms for run in reversed(arm.retired)]
+    if not runs:
+        return []
+    rows = [
+        _row([markdown(run.name), f"{SYMBOLS[run.verdict]} {run.verdict}", shown(run.map50_95.value),
+              shown(reporting.rare_recall(run).value), f"{run.real_images} + {run.synthetic_images}"])
+        for run in runs
+    ]  # fmt: skip
+    head = ("Run", "Verdict", "mAP50-95", "Recall of rare classes (mean)", "Images (real + synthetic)")
+    title = f"<details><summary>{counted(len(runs), 'retired run')}</summary>"
+    return ["", title, "", _row(head), _row(["---"] * len(head)), *rows, "", "</details>"]
 
 
 def _row(cells: tuple[str, ...] | list[str]) -> str:

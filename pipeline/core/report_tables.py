@@ -97,6 +97,31 @@ def table_of_runs(history: History, *, most: int) -> Table:
     )
 
 
+def table_of_retired(history: History, *, most: int) -> Table:
+    """The retired runs, arm by arm, the newest first, with what is known of them; recall of at most so many classes."""
+    told = reporting.rare_first(history, reporting.telling(history, history.classes, most))
+    named = tuple(f"{name} (rare)" if name in history.rare else name for name in told)
+    return Table(
+        label="Retired runs",
+        columns=("Run", "mAP50-95", "mAP50", *named, "Images"),
+        rows=tuple(
+            TableRow(
+                name=run.name,
+                badge=badge(run),
+                cells=(
+                    figure_cell(run.map50_95),
+                    figure_cell(run.map50),
+                    *(figure_cell(reporting.recall_of(name)(run), what="boxes") for name in told),
+                    Cell(text=f"{run.real_images + run.synthetic_images}",
+                         notes=(f"{run.real_images} real", f"{run.synthetic_images} synthetic")),
+                ),
+            )
+            for arm in history.arms
+            for run in reversed(arm.retired)
+        ),
+    )  # fmt: skip
+
+
 def table_row(run: RunRecord, classes: Sequence[str]) -> TableRow:
     """One run with all its figures."""
     audit = run.audit

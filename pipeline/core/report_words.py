@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from pipeline.core import paths, reporting
 from pipeline.core.audits import Audit
+from pipeline.core.history import Record
 from pipeline.core.judgements import Judgement, Test, Verdict
 from pipeline.core.lost import LostBox
 from pipeline.core.manifest import Row
@@ -30,7 +31,10 @@ _WORDS: Mapping[Verdict | None, tuple[str, str, str]] = {
 }
 
 
-def badge(run: RunRecord) -> Badge:
+_STRIP = 60  # newest runs of an arm in the strip of verdicts
+
+
+def badge(run: RunRecord | Record) -> Badge:
     """The verdict on a run."""
     tone, symbol, word = _WORDS[run.verdict]
     label = "base" if run.verdict is None else f"generation {run.generation}"
@@ -45,8 +49,8 @@ def policy(arm: Arm) -> str:
     """
     which = {
         "replace": "those of the newest generation",
-        "accumulate": "drawn from all generations so far",
-        "accumulate-subsample": "drawn from all generations so far, in a fixed total",
+        "accumulate": "drawn from the newest generations",
+        "accumulate-subsample": "drawn from the newest generations, in a fixed total",
     }[arm.policy]
     if arm.ratio == 1:
         return f"Synthetic images only, {which}."
@@ -94,7 +98,7 @@ def card(history: History, arm: ArmRecord) -> Card:
             Change(name=name, before=shown(before.value, 2), after=shown(after.value, 2))
             for name, before, after in both
         ),
-        strip=tuple(badge(run) for run in arm.runs),
+        strip=(*(badge(run) for run in arm.retired), *(badge(run) for run in arm.runs))[-_STRIP:],
     )
 
 
@@ -183,8 +187,10 @@ def class_note(history: History, name: str) -> str:
 def subtitle(history: History) -> str:
     """How much is reported."""
     runs = sum(len(arm.runs) for arm in history.arms)
+    retired = sum(len(arm.retired) for arm in history.arms)
+    beside = f" ({retired} more are retired)" if retired else ""
     return (
-        f"{counted(len(history.arms), 'arm')}, {counted(runs, 'run')} and the base, "
+        f"{counted(len(history.arms), 'arm')}, {counted(runs, 'run')}{beside} and the base, "
         f"{history.base.audit.test_images:,} real test images"
     )
 

@@ -4,15 +4,61 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from pipeline.core import params, paths
 from pipeline.core.audits import Audit
 from pipeline.core.figures import ClassFigures, Diversity, Drift, Duplication, Figure
+from pipeline.core.history import Record
 from pipeline.core.judgements import Judgement, Test, Verdict
 from pipeline.core.params import Params
 from pipeline.core.sections import Arm
 
 NO_RARE = "no class is rare"
+
+
+class MeasuredClass(Protocol):
+    """One class of a run, be it retired or not."""
+
+    @property
+    def name(self) -> str:
+        """Of the class."""
+
+    @property
+    def rare(self) -> bool:
+        """Whether it is rare."""
+
+    @property
+    def support(self) -> int:
+        """Test boxes."""
+
+    @property
+    def recall(self) -> Figure:
+        """With its interval."""
+
+    @property
+    def training_boxes(self) -> int:
+        """In the run's training data."""
+
+
+class Measured(Protocol):
+    """What is known of every run, be it retired or not: an audit has it, and so has the record of a retired run."""
+
+    @property
+    def map50_95(self) -> Figure:
+        """With its interval."""
+
+    @property
+    def map50(self) -> Figure:
+        """With its interval."""
+
+    @property
+    def classes(self) -> Sequence[MeasuredClass]:
+        """In the order of their ids."""
+
+    @property
+    def rare(self) -> Sequence[MeasuredClass]:
+        """The rare ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +115,8 @@ class ArmRecord:
         number: its place in ``params.yaml``, from 0.
         arm: policy and ratio.
         runs: all its runs, by generation, then in the order of ``params.yaml``.
-        line: the base run, then the runs that the newest one descends from, then the newest.
+        line: the base run, then the runs in params.yaml that the newest one descends from, then the newest.
+        retired: the retired runs that it descends from, oldest first; they stand between the base and the others.
     """
 
     name: str
@@ -77,6 +124,7 @@ class ArmRecord:
     arm: Arm
     runs: tuple[RunRecord, ...]
     line: tuple[RunRecord, ...]
+    retired: tuple[Record, ...] = ()
 
     @property
     def newest(self) -> RunRecord | None:
@@ -131,21 +179,28 @@ class Line:
     points: tuple[Point, ...]
 
 
-def arrange(settings: Params, audits: Mapping[str, Audit], judgements: Mapping[str, Judgement]) -> History:
+def arrange(
+    settings: Params,
+    audits: Mapping[str, Audit],
+    judgements: Mapping[str, Judgement],
+    retired: Mapping[str, Record] | None = None,
+) -> History:
     """Arrange runs by arm.
 
     Args:
         settings: arms and runs.
         audits: of every run, the base included, by its name.
         judgements: of every run but the base, by its name.
+        retired: records of retired runs, by their names; those measured on another test split are left out.
     """
+    comparable = {name: one for name, one in (retired or {}).items() if one.test == audits[paths.BASE].test}
     records = {name: RunRecord(audit=audits[name], judgement=judgements[name]) for name in settings.runs}
     base = RunRecord(audit=audits[paths.BASE], judgement=None)
     arms = []
     for number, (name, arm) in enumerate(settings.arms.items()):
         own = [run for run, chosen in settings.runs.items() if chosen.arm == name]
         ordered = sorted(own, key=lambda run: settings.runs[run].generation)
-        chain = reversed(params.ancestry(settings, ordered[-1])) if ordered else ()
+        chain = params.ancestry(settings, ordered[-1])[::-1] if ordered else []
         arms.append(
             ArmRecord(
                 name=name,
@@ -153,18 +208,44 @@ def arrange(settings: Params, audits: Mapping[str, Audit], judgements: Mapping[s
                 arm=arm,
                 runs=tuple(records[run] for run in ordered),
                 line=(base, *(records[run] for run in chain)),
+                retired=_line_of(settings.runs[chain[0]].previous, comparable) if chain else (),
             )
         )
     return History(base=base, arms=tuple(arms))
 
 
-def lines(history: History, figure: Callable[[Audit], Figure]) -> list[Line]:
-    """A figure of each arm over its generations."""
-    return run_lines(history, lambda run: figure(run.audit))
+def _line_of(run: str, retired: Mapping[str, Record]) -> tuple[Record, ...]:
+    """A retired run and those that it descends from, oldest first, as far back as there are records."""
+    found: list[Record] = []
+    while run in retired and retired[run] not in found:
+        found.append(retired[run])
+        run = retired[run].previous
+    return tuple(reversed(found))
+
+
+def measured(arm: ArmRecord) -> list[tuple[RunRecord | Record, Measured]]:
+    """All runs of an arm's line with their figures: the base, the retired ones, then those in params.yaml."""
+    found: list[tuple[RunRecord | Record, Measured]] = [(run, run.audit) for run in arm.line]
+    return [found[0], *((run, run) for run in arm.retired), *found[1:]]
+
+
+def lines(history: History, figure: Callable[[Measured], Figure]) -> list[Line]:
+    """A figure of each arm over its generations, those of retired runs too."""
+    return [
+        Line(
+            arm=arm.name,
+            number=arm.number,
+            points=tuple(
+                Point(generation=run.generation, run=run.name, verdict=run.verdict, figure=figure(found))
+                for run, found in measured(arm)
+            ),
+        )
+        for arm in history.arms
+    ]
 
 
 def run_lines(history: History, figure: Callable[[RunRecord], Figure | None]) -> list[Line]:
-    """A figure of each arm over its generations; runs for which it is None have no point."""
+    """A figure of each arm over its generations; retired runs, and those for which it is None, have no point."""
     return [
         Line(
             arm=arm.name,
@@ -179,7 +260,7 @@ def run_lines(history: History, figure: Callable[[RunRecord], Figure | None]) ->
     ]
 
 
-def rare_recall(audit: Audit) -> Figure:
+def rare_recall(audit: Measured) -> Figure:
     """Mean recall over the rare classes that have test boxes; without an interval, for an audit keeps none of it."""
     values = [one.recall.value for one in audit.rare if one.recall.value is not None]
     if not values:
@@ -187,9 +268,10 @@ def rare_recall(audit: Audit) -> Figure:
     return Figure(value=sum(values) / len(values))
 
 
-def recall_of(name: str) -> Callable[[Audit], Figure]:
+def recall_of(name: str) -> Callable[[Measured], Figure]:
     """The recall of one class, as a figure of an audit."""
-    return lambda audit: class_figures(audit, name).recall
+    absent = Figure(value=None, reason="no such class in this run")
+    return lambda audit: next((one.recall for one in audit.classes if one.name == name), absent)
 
 
 def lost_tail_of(name: str) -> Callable[[RunRecord], Figure | None]:
@@ -207,7 +289,7 @@ def class_figures(audit: Audit, name: str) -> ClassFigures:
     return next(one for one in audit.classes if one.name == name)
 
 
-def floor(history: History, figure: Callable[[Audit], Figure], margin: float) -> float | None:
+def floor(history: History, figure: Callable[[Measured], Figure], margin: float) -> float | None:
     """The base run's value less the margin: below it lies a loss that matters. None where the base has no value."""
     value = figure(history.base.audit).value
     return None if value is None else max(value - margin, 0.0)
@@ -240,7 +322,7 @@ class Share:
     share: float | None
 
 
-def class_shares(audit: Audit) -> list[Share]:
+def class_shares(audit: Measured) -> list[Share]:
     """The share of each class in the training boxes, in class order."""
     total = sum(one.training_boxes for one in audit.classes)
     return [

@@ -5,17 +5,17 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-import re
 import types
 import typing
 from collections.abc import Iterable, Mapping
+from datetime import date, datetime
 from typing import Any, Literal, TypeVar
 
-import yaml
-
+from pipeline.core.bounded import shown
 from pipeline.core.errors import UserError
 
 _T = TypeVar("_T")
+SECRET: Mapping[str, bool] = types.MappingProxyType({"secret": True})  # metadata of a field that no message may show
 
 
 class InvalidSection(ValueError):  # noqa: N818 - what is wrong with the section, not with the code
@@ -32,9 +32,9 @@ def require(ok: bool, message: str) -> None:  # noqa: FBT001 - reads as an asser
         raise InvalidSection(message)
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
+def suggestion(word: object, known: Iterable[str]) -> str:
     """The nearest known word as a half sentence, or nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1)
+    close = difflib.get_close_matches(word[:80], list(known), n=1) if isinstance(word, str) else []
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
@@ -44,7 +44,17 @@ def _scalar(kind: type, value: Any, where: str) -> Any:
     if type(value) is kind and kind is not float:
         return value
     wanted = {int: "a whole number", float: "a finite number", str: "text", bool: "true or false"}[kind]
-    raise UserError(f"params.yaml: {where} is {value!r}, wanted {wanted}.")
+    raise UserError(f"params.yaml: {where} is {shown(value)}, wanted {wanted}.")
+
+
+def _date(value: Any, where: str) -> date:
+    """A day; YAML gives one for 2027-01-31, and text where it is quoted."""
+    try:
+        if isinstance(value, date) and not isinstance(value, datetime):
+            return value
+        return date.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise UserError(f"params.yaml: {where} is {shown(value)}, wanted a day such as 2027-01-31.") from None
 
 
 def _union(options: tuple[Any, ...], value: Any, where: str) -> Any:
@@ -54,7 +64,7 @@ def _union(options: tuple[Any, ...], value: Any, where: str) -> Any:
             return _value(option, value, where)
         except UserError as error:
             reasons.append(str(error).rsplit("wanted ", 1)[-1].rstrip("."))
-    raise UserError(f"params.yaml: {where} is {value!r}, wanted {' or '.join(reasons)}.")
+    raise UserError(f"params.yaml: {where} is {shown(value)}, wanted {' or '.join(reasons)}.")
 
 
 def _value(kind: Any, value: Any, where: str) -> Any:
@@ -64,7 +74,7 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         if value in arguments and not isinstance(value, bool):
             return value
         raise UserError(
-            f"params.yaml: {where} is {value!r}{suggestion(str(value), arguments)}, "
+            f"params.yaml: {where} is {shown(value)}{suggestion(value, arguments)}, "
             f"wanted one of {', '.join(arguments)}."
         )
     if origin in (typing.Union, types.UnionType):
@@ -72,21 +82,32 @@ def _value(kind: Any, value: Any, where: str) -> Any:
     if kind is type(None):
         if value is None:
             return None
-        raise UserError(f"params.yaml: {where} is {value!r}, wanted null.")
+        raise UserError(f"params.yaml: {where} is {shown(value)}, wanted null.")
     if origin is tuple:
         return _sequence(arguments, value, where)
     if origin is Mapping:
         if not isinstance(value, dict):
-            raise UserError(f"params.yaml: {where} is {value!r}, wanted a mapping.")
+            raise UserError(f"params.yaml: {where} is {shown(value)}, wanted a mapping.")
         return {_scalar(str, key, where): _value(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
     if dataclasses.is_dataclass(kind):
         return section(typing.cast("type[Any]", kind), value, where)
-    return _scalar(kind, value, where)
+    return _date(value, where) if kind is date else _scalar(kind, value, where)
+
+
+def _unshown(kind: Any, value: Any, where: str) -> Any:
+    """As :func:`_value`, for a value that no message may show."""
+    try:
+        return _value(kind, value, where)
+    except UserError as error:
+        wanted = str(error).rsplit("wanted ", 1)[-1]
+        raise UserError(
+            f"params.yaml: {where} is not as it should be (what it is stays hidden), wanted {wanted}"
+        ) from None
 
 
 def _sequence(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
     if not isinstance(value, list):
-        raise UserError(f"params.yaml: {where} is {value!r}, wanted a list.")
+        raise UserError(f"params.yaml: {where} is {shown(value)}, wanted a list.")
     if arguments[-1] is Ellipsis:
         return tuple(_value(arguments[0], item, where) for item in value)
     if len(value) != len(arguments):
@@ -100,45 +121,25 @@ def section(kind: type[_T], value: Any, where: str = "") -> _T:
     Raises:
         UserError: a key is unknown or missing, or a value is not of its type or out of range.
     """
-    if not isinstance(value, dict):
-        raise UserError(f"params.yaml: {where or 'the file'} is {value!r}, wanted keys and values.")
     fields = {item.name: item for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    if not isinstance(value, dict):
+        told = "" if any(item.metadata.get("secret") for item in fields.values()) else f" {shown(value)}"
+        raise UserError(f"params.yaml: {where or 'the file'} is{told or ' something else'}, wanted keys and values.")
     for key in value:
         if key not in fields:
             place = f"{where} has no key" if where else "no section"
             raise UserError(
-                f"params.yaml: {place} {key!r}{suggestion(str(key), fields)}; there are: {', '.join(fields)}."
+                f"params.yaml: {place} {shown(key)}{suggestion(key, fields)}; there are: {', '.join(fields)}."
             )
     hints = typing.get_type_hints(kind)
     given = {}
     for name, item in fields.items():
         if name in value:
-            given[name] = _value(hints[name], value[name], f"{where}.{name}" if where else name)
+            read = _unshown if item.metadata.get("secret") else _value
+            given[name] = read(hints[name], value[name], f"{where}.{name}" if where else name)
         elif item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
             raise UserError(f"params.yaml: {where + '.' if where else ''}{name} is missing.")
     try:
         return kind(**given)
     except InvalidSection as error:
         raise UserError(f"params.yaml: {where + ': ' if where else ''}{error}.") from None
-
-
-class UniqueKeys(yaml.SafeLoader):
-    """A safe loader that refuses a key that is there twice: YAML itself would let the last one win.
-
-    It takes ``1e-3`` for a number, as DVC does (YAML 1.2); PyYAML alone (YAML 1.1) takes it for text.
-    """
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """Read one mapping, refusing repeated keys; done here, before ``<<`` brings in keys that may be overridden."""
-        node = super().compose_mapping_node(anchor)
-        seen = set()
-        for key, _ in node.value:
-            if (key.tag, str(key.value)) in seen:
-                raise yaml.YAMLError(f"key {key.value!r} is there twice, near line {key.start_mark.line + 1}")
-            seen.add((key.tag, str(key.value)))
-        return node
-
-
-UniqueKeys.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789")
-)

@@ -150,11 +150,13 @@ class Mix:
     total: Literal["all-real"] | int
     min_real_a_class: int
     min_support: int
+    generations: int = 5
 
     def __post_init__(self) -> None:
         """Refuse a negative number of images."""
         require(self.total == "all-real" or self.total > 0, f"total {self.total}, wanted all-real or a number over 0")
         require(self.min_support >= 1, f"min_support {self.min_support}, wanted at least 1 box")
+        require(self.generations >= 1, f"generations {self.generations}, wanted at least 1")
         require(self.min_real_a_class >= 0, f"min_real_a_class {self.min_real_a_class}, wanted 0 or more")
 
 

@@ -6,7 +6,9 @@ import argparse
 import errno
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
+from pipeline.core import project_lock
 from pipeline.core.errors import UserError
 
 _DISK = {
@@ -31,7 +33,7 @@ def report(message: str) -> None:
 def start_plain(main: Callable[[], None]) -> None:
     """Run a stage that has no runs; exit with 1 after a user's error, with 130 after Ctrl-C."""
     argparse.ArgumentParser(description=main.__doc__).parse_args()
-    _guarded(main)
+    _guarded(main, "")
 
 
 def start(main: Callable[[str], None]) -> None:
@@ -39,12 +41,13 @@ def start(main: Callable[[str], None]) -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--run", required=True, metavar="NAME", help="the run, as in params.yaml, or base")
     name = parser.parse_args().run
-    _guarded(lambda: main(name))
+    _guarded(lambda: main(name), f" of {name}")
 
 
-def _guarded(action: Callable[[], None]) -> None:
+def _guarded(action: Callable[[], None], of: str) -> None:
     try:
-        action()
+        with project_lock.shared(f"the stage {Path(sys.argv[0]).stem}{of}"):
+            action()
     except UserError as error:
         report(f"error: {error}")
         sys.exit(1)

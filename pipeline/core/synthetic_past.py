@@ -49,6 +49,15 @@ def everything() -> list[Made]:
     return [made for run in sorted(on_disk | on_record) for made in _of_run(run)]
 
 
+def keep(run: str) -> None:
+    """Put the synthetic images of one run on record, before they leave the disk; nothing where that is done already.
+
+    Raises:
+        UserError: its manifest cannot be read.
+    """
+    _of_run(run)
+
+
 def _of_run(run: str) -> list[Made]:
     source, record = RunPaths(run).synthetic_manifest, paths.PORTRAITS / f"{run}.npz"
     made_from = files.sha256_file(source) if source.exists() else ""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pipeline.core.paths import DATABASE
-from pipeline.doctor import database, machine, packages, repository
+from pipeline.doctor import database, machine, night, packages, repository
 from pipeline.doctor.finding import Finding, render, warning
 
 __all__ = ["Finding", "examine", "render"]
@@ -40,6 +40,7 @@ def examine(*, quick: bool = False) -> list[Finding]:
         "open files": machine.check_open_files,
         "git": lambda: repository.check_git(project),
         "dvc": lambda: repository.check_dvc(project),
+        "night": lambda: night.check_night(project),
         "database": lambda: check_database(os.environ, project / DATABASE, quick=quick),
     }
     if not quick:

@@ -120,9 +120,15 @@ def cases(scenario: str, seed: int, history: Sequence[Generation]) -> list[Case]
         past, now = history[:seen], seen - 1
         source = rng.generator(seed, "forecast", scenario, str(seen))
         given = forecasts.forecast(
-            past, [str(one) for one in range(classes)], need=NEED, horizon=HORIZON, policy="replace", rng=source
+            past,
+            [str(one) for one in range(classes)],
+            need=NEED,
+            horizon=HORIZON,
+            policy="replace",
+            generations=1,
+            rng=source,
         )
-        drawn = futures.draw(past, policy="replace", rng=source)
+        drawn = futures.draw(past, policy="replace", generations=1, rng=source)
         falls = drawn.falls(need=NEED, steps=max(LEADS), rng=source) - now
         for class_id, one in enumerate(given):
             if past[-1].training[class_id] < NEED:

@@ -26,7 +26,9 @@ def forecast(history: list[Generation], *, need: int = 20, horizon: int = 10, se
     """Forecasts of an arm that replaces; classes are called by letters."""
     names = "abcdefgh"[: len(history[0].training)]
     rng = np.random.default_rng(seed)
-    return forecasts.forecast(history, list(names), need=need, horizon=horizon, policy="replace", rng=rng)
+    return forecasts.forecast(
+        history, list(names), need=need, horizon=horizon, policy="replace", generations=1, rng=rng
+    )
 
 
 def test_a_halving_class() -> None:
@@ -101,7 +103,7 @@ def test_interval_is_that_of_futures() -> None:
     """The generation is the median of the futures, its interval from their 5th to their 95th percentile."""
     history = replaced((800, 400), (980, 200), (1060, 100))
     rng = np.random.default_rng(0)
-    falls = futures.draw(history, policy="replace", rng=rng).falls(need=20, steps=20, rng=rng)[:, 1]
+    falls = futures.draw(history, policy="replace", generations=1, rng=rng).falls(need=20, steps=20, rng=rng)[:, 1]
     found = forecast(history)[1].generation
     wanted = [float(one) if np.isfinite(one) else None for one in np.sort(falls)[[49, 499, 949]]]
     assert [found.low, found.value, found.high] == wanted
@@ -177,13 +179,15 @@ def test_interval_covers_what_happens(factor: float) -> None:
 def test_classes_that_changed() -> None:
     """Counts of other classes than there are now are an error that says what to do."""
     with pytest.raises(UserError, match=r"boxes of 2 classes, wanted 1 \(a\).*dvc repro"):
-        forecasts.forecast(HALVING, ["a"], need=20, horizon=5, policy="replace", rng=np.random.default_rng(0))
+        forecasts.forecast(
+            HALVING, ["a"], need=20, horizon=5, policy="replace", generations=1, rng=np.random.default_rng(0)
+        )
 
 
 def test_no_generation() -> None:
     """There is always the base."""
     with pytest.raises(ValueError, match="wanted the base at least"):
-        forecasts.forecast([], ["a"], need=20, horizon=5, policy="replace", rng=np.random.default_rng(0))
+        forecasts.forecast([], ["a"], need=20, horizon=5, policy="replace", generations=1, rng=np.random.default_rng(0))
 
 
 def test_warning_in_words() -> None:

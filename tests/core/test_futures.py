@@ -55,7 +55,7 @@ def kept(real: tuple[int, ...], *synthetic: tuple[int, ...]) -> list[Generation]
 
 def draw(history: list[Generation], seed: int = 0, *, number: int = 400) -> futures.Futures:
     """Futures of an arm that replaces."""
-    return futures.draw(history, policy="replace", rng=np.random.default_rng(seed), number=number)
+    return futures.draw(history, policy="replace", generations=1, rng=np.random.default_rng(seed), number=number)
 
 
 def mean_rates(rates: futures.Rates) -> futures.Floats:
@@ -129,7 +129,7 @@ def test_growth_of_boxes_an_image() -> None:
 def test_what_is_lost_stays_lost(policy: Policy) -> None:
     """A class without a box on any image that there is to train on is never drawn again, whatever the policy."""
     history = replaced((300, 30), (330, 0), (334, 0))
-    drawn = futures.draw(history, policy=policy, rng=np.random.default_rng(0), number=50)
+    drawn = futures.draw(history, policy=policy, generations=100, rng=np.random.default_rng(0), number=50)
     falls = drawn.falls(need=1, steps=10, rng=np.random.default_rng(0))
     assert (falls[:, 1] == 2).all()
     assert np.isinf(drawn.halvings()[:, 1]).all()
@@ -140,7 +140,7 @@ def test_real_images_are_a_floor() -> None:
     history = kept((300, 25), (320, 4), (322, 1))
     rng = np.random.default_rng(0)
     for policy in POLICIES:
-        drawn = futures.draw(history, policy=policy, rng=rng, number=100)
+        drawn = futures.draw(history, policy=policy, generations=100, rng=rng, number=100)
         assert np.isinf(drawn.falls(need=25, steps=20, rng=rng)[:, 1]).all()
         assert np.isinf(drawn.halvings()[:, 1]).all()
 
@@ -151,9 +151,23 @@ def test_the_pool_holds_longer_than_the_newest() -> None:
     falls = []
     for policy in POLICIES[:2]:
         rng = np.random.default_rng(0)
-        drawn = futures.draw(history, policy=policy, rng=rng, number=200)
+        drawn = futures.draw(history, policy=policy, generations=100, rng=rng, number=200)
         falls.append(float(np.median(drawn.falls(need=26, steps=40, rng=rng)[:, 1])))
     assert falls[0] < falls[1]
+
+
+def test_a_bounded_pool_holds_less_long() -> None:
+    """With the newest generations alone to draw from, a shrinking class is lost sooner than with all of them."""
+    history = kept((300, 10), (240, 160), (280, 120), (320, 80), (340, 50))
+    falls = []
+    for generations in (100, 3, 2, 1):
+        rng = np.random.default_rng(0)
+        drawn = futures.draw(history, policy="accumulate", generations=generations, rng=rng, number=200)
+        falls.append(float(np.median(drawn.falls(need=26, steps=40, rng=rng)[:, 1])))
+    assert falls[0] > falls[1] > falls[2] > falls[3]
+    rng = np.random.default_rng(0)
+    newest = futures.draw(history, policy="replace", generations=1, rng=rng, number=200)
+    assert falls[3] == float(np.median(newest.falls(need=26, steps=40, rng=rng)[:, 1]))
 
 
 @pytest.mark.parametrize("factor", [2, 4], ids=["halves", "quarters"])
@@ -184,7 +198,9 @@ def test_falls_of_any_history(counts: list[tuple[int, int, int]], need: int, see
 
     def falls(need: int) -> futures.Floats:
         rng = np.random.default_rng(seed)
-        return futures.draw(history, policy="replace", rng=rng, number=20).falls(need=need, steps=6, rng=rng)
+        return futures.draw(history, policy="replace", generations=1, rng=rng, number=20).falls(
+            need=need, steps=6, rng=rng
+        )
 
     found = falls(need)
     ended = found[np.isfinite(found)]

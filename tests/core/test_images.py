@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from pipeline.core import images
+from pipeline.core import images, png_file
 
 LIMIT = 1_000_000
 SIZE = (48, 32)  # width, height
@@ -167,7 +167,7 @@ def test_animations_are_refused(kind: str) -> None:
     """A file of two frames or pages is refused: no one frame is the picture."""
     other = photograph().transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     data = saved(photograph(), kind, save_all=True, append_images=[other])
-    with pytest.raises(ValueError, match="with 2 frames or pages"):
+    with pytest.raises(ValueError, match="with several frames or pages"):
         images.decode(data, max_pixels=LIMIT)
 
 
@@ -269,8 +269,8 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 def test_png_text_round_trip(text: dict[str, str]) -> None:
     """Text that is written is read again, also from a file without its end."""
     data = images.encode_png(np.zeros((2, 2, 3), np.uint8), text)
-    assert images.png_text(data) == text
-    assert images.png_text(data[:-20]) == text
+    assert png_file.texts(data) == text
+    assert png_file.texts(data[:-20]) == text
 
 
 @pytest.mark.parametrize("key", ["", "k" * 80, "a\0b", " a", "ä"], ids=["empty", "long", "nul", "blank", "not ascii"])
@@ -292,7 +292,7 @@ def test_text_chunks_of_other_writers(payload: bytes) -> None:
     """The mark is found in each of PNG's kinds of text."""
     data = saved(photograph(), "PNG")
     marked = data[:33] + payload + data[33:]
-    assert images.png_text(marked) == {images.SYNTHETIC_MARK: "yes"}
+    assert png_file.texts(marked) == {images.SYNTHETIC_MARK: "yes"}
     assert images.is_marked_synthetic(marked)
 
 

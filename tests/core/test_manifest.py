@@ -125,7 +125,7 @@ def test_row_refused(changes: dict[str, Any], message: str) -> None:
         pytest.param(",0:1", ",0-1", "line 2: ", id="boxes"),
         pytest.param(",64,48,", ",64,", "line 2: ", id="field missing"),
         pytest.param(",64,48,", ",64,48,48,", "line 2: ", id="field too many"),
-        pytest.param("image_id,name", "name,image_id", "has the columns name, image_id", id="columns"),
+        pytest.param("image_id,name", "name,image_id", "has the columns 'name, image_id", id="columns"),
     ],
 )
 def test_file_refused(old: str, new: str, message: str, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -198,3 +199,23 @@ def test_refused_images_are_passed_over(refused: set[int], policy: Policy, ratio
     assert not after & ids
     assert before - ids <= after
     assert len(after) == len(before)
+
+
+@pytest.mark.parametrize(
+    ("policy", "generations", "wanted"),
+    [
+        pytest.param("accumulate", 3, {4, 5, 6}, id="accumulate"),
+        pytest.param("accumulate-subsample", 2, {5, 6}, id="subsample"),
+        pytest.param("accumulate", 99, {1, 2, 3, 4, 5, 6}, id="all so far"),
+        pytest.param("accumulate", 1, {6}, id="the newest alone"),
+        pytest.param("replace", 3, {6}, id="replace"),
+    ],
+)
+def test_the_pool_is_bounded(policy: Policy, generations: int, wanted: set[int]) -> None:
+    """An accumulating arm draws from the newest so many generations; one that replaces, from the newest."""
+    made = {one: [synthetic_row(f"{one}", generation=one)] for one in range(1, 7)}
+    carried: list[Row] = []
+    arm, mix = Arm(policy=policy, ratio=0.5), replace(ALL_REAL, generations=generations)
+    for one, rows in made.items():
+        carried = mixing.pool(carried, rows, arm, mix, generation=one)
+    assert {row.generation for row in carried} == wanted

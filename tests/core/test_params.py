@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core import params, schema
+from pipeline.core import params, plain_yaml, schema
 from pipeline.core.errors import UserError
 from pipeline.core.params import Params
 from pipeline.core.sections import Arm, Run
@@ -183,6 +183,40 @@ def test_runs_refused(runs: Mapping[str, Any], message: str) -> None:
     assert message in refusal(text(runs=runs))
 
 
+ANCHOR = {"guarded-7": {"arm": "guarded", "generation": 7, "previous": "guarded-6"}}
+AFTER = {"guarded-8": {"arm": "guarded", "generation": 8, "previous": "guarded-7"}}
+
+
+def test_a_chain_may_end_at_an_anchor() -> None:
+    """The generation counts on from a retired run, which needs none before it."""
+    settings = params.parse(text({"anchors": ANCHOR}, runs=AFTER))
+    assert params.ancestry(settings, "guarded-8") == ["guarded-8"]
+    assert settings.anchors["guarded-7"].generation == 7
+
+
+@pytest.mark.parametrize(
+    ("anchors", "runs", "message"),
+    [
+        pytest.param(
+            ANCHOR, {"guarded-9": AFTER["guarded-8"] | {"generation": 9}}, "generation is 9, wanted 8", id="generation"
+        ),
+        pytest.param(
+            ANCHOR,
+            {"recursive-8": AFTER["guarded-8"] | {"arm": "recursive"}},
+            "previous run 'guarded-7' is of arm 'guarded', wanted 'recursive'",
+            id="arm",
+        ),
+        pytest.param({}, AFTER, "there is no previous run 'guarded-7'", id="no anchor"),
+        pytest.param({"guarded-1": RUNS["guarded-1"]}, RUNS, "anchors.guarded-1: it is no retired run", id="both"),
+        pytest.param({"x": {**ANCHOR["guarded-7"], "arm": "y"}}, AFTER, "anchors.x: there is no arm 'y'", id="no arm"),
+        pytest.param({"x": {**ANCHOR["guarded-7"], "generation": 0}}, RUNS, "wanted 1 or more", id="generation 0"),
+    ],
+)
+def test_anchors_refused(anchors: Mapping[str, Any], runs: Mapping[str, Any], message: str) -> None:
+    """An anchor is a retired run of an arm, and what descends from it goes on where it ended."""
+    assert message in refusal(text({"anchors": anchors}, runs=runs))
+
+
 def test_unknown_run() -> None:
     """Asking for a run that is not there names the nearest one, and all of them."""
     with pytest.raises(
@@ -213,7 +247,7 @@ def test_yaml_refused(content: str, message: str) -> None:
 
 def test_yaml_merges() -> None:
     """An anchor that is merged into another mapping works, and the mapping's own keys win."""
-    loaded = yaml.load("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\n", schema.UniqueKeys)  # noqa: S506 - a safe loader
+    loaded = plain_yaml.load("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\n")
     assert loaded["b"] == {"x": 1, "y": 3}
 
 

@@ -30,7 +30,7 @@ from pipeline.core.figures import Figure
 from pipeline.core.judgements import Verdict
 from pipeline.core.labels import Box
 from pipeline.core.pictures import Gallery, Picture
-from tests import builders
+from tests import builders, retention_builders
 from tests import report_builders as build
 
 HOSTILE = "<script>alert(1)</script>|`*_[x](http://evil)\n@me"
@@ -365,3 +365,78 @@ def test_old_galleries_give_way() -> None:
     assert [len(one.pictures) for one in kept] == [1, 0, 1, 1]
     assert kept[1].missing == "left out to keep this page small"
     assert pictures.within(galleries, 40) == galleries
+
+
+def with_retired(number: int = 2) -> reporting.History:
+    """The arm `wild` goes on from retired runs, so many; its runs are generations `number` + 1 and `number` + 2."""
+    arms, runs = build.two_arms()
+    read, judged = build.records("cat", "lynx", tame="tame", wild="wild")
+    past = {
+        f"old-{one}": retention_builders.record(
+            f"old-{one}", arm="wild", test=read["base"].test, verdict=Verdict.INCONCLUSIVE
+        )
+        for one in range(1, number + 1)
+    }
+    settings = build.settings(arms, runs)
+    wild = {
+        name: replace(settings.runs[name], generation=number + step, previous=before)
+        for step, (name, before) in enumerate([("wild-1", f"old-{number}"), ("wild-2", "wild-1")], start=1)
+    }
+    read = {name: replace(one, generation=wild[name].generation) if name in wild else one for name, one in read.items()}
+    anchors = {f"old-{number}": past[f"old-{number}"].as_run}
+    return reporting.arrange(replace(settings, runs={**settings.runs, **wild}, anchors=anchors), read, judged, past)
+
+
+def test_lines_go_through_retired_runs() -> None:
+    """A line has the base, the retired runs, then those of params.yaml; figures that nobody kept are absent."""
+    history = with_retired()
+    (_, line) = reporting.lines(history, reporting.recall_of("lynx"))
+    assert [(point.generation, point.run, point.figure.value) for point in line.points] == [
+        (0, "base", 0.9), (1, "old-1", 0.9), (2, "old-2", 0.9), (3, "wild-1", 0.6), (4, "wild-2", 0.3),
+    ]  # fmt: skip
+    assert [point.verdict for point in line.points][1] is Verdict.INCONCLUSIVE
+    (_, common) = reporting.lines(history, reporting.recall_of("cat"))
+    assert [point.figure.value for point in common.points][1:3] == [None, None]
+    (_, tails) = reporting.run_lines(history, reporting.lost_tail_of("all"))
+    assert [point.run for point in tails.points] == ["wild-1", "wild-2"]
+
+
+def test_retired_runs_on_another_split_are_left_out() -> None:
+    """What was measured on another test split is not drawn beside the rest, nor what descends to it."""
+    arms, runs = build.two_arms()
+    read, judged = build.records("cat", "lynx", tame="tame", wild="wild")
+    settings = build.settings(arms, runs)
+    moved = replace(settings.runs["wild-1"], generation=2, previous="old-1")
+    settings = replace(settings, runs={**settings.runs, "wild-1": moved})
+    past = {"old-1": retention_builders.record("old-1", test=builders.sha("another split"))}
+    history = reporting.arrange(replace(settings, anchors={"old-1": past["old-1"].as_run}), read, judged, past)
+    assert [arm.retired for arm in history.arms] == [(), ()]
+
+
+def test_retired_runs_are_in_every_list() -> None:
+    """The strip of verdicts, the lineage, the folded table, the summary and the tables for plots have them."""
+    history = with_retired()
+    wild = history.arms[1]
+    assert [badge.word for badge in report_words.card(history, wild).strip][:2] == ["Inconclusive", "Inconclusive"]
+    assert [badge.word for badge in dict(report_data.chains(history))["wild"]] == [
+        "base", "old-1", "old-2", "wild-1", "wild-2",
+    ]  # fmt: skip
+    table = report_tables.table_of_retired(history, most=40)
+    assert [row.name for row in table.rows] == ["old-2", "old-1"]
+    assert table.rows[0].cells[0].text == "0.600"
+    summary = report_files.summary(history)
+    assert "<details><summary>2 retired runs</summary>" in summary
+    assert "| old-2 | ❔ INCONCLUSIVE | 0.600 | 0.900 | 5 + 5 |" in summary
+    shares = list(csv.DictReader(io.StringIO(report_files.plots(history)["class_shares.csv"])))
+    assert {row["generation"] for row in shares if row["arm"] == "wild"} == {"0", "1", "2", "3", "4"}
+    assert "(2 more are retired)" in report_words.subtitle(history)
+    assert "retired" not in report_files.summary(build.history())
+
+
+def test_long_lists_are_folded() -> None:
+    """A year of retired runs leaves the strip and the lineage as short as they were after two months."""
+    history = with_retired(365)
+    wild = history.arms[1]
+    assert len(report_words.card(history, wild).strip) == 60
+    assert len(dict(report_data.chains(history))["wild"]) == 1 + 30 + 2
+    assert len(reporting.lines(history, reporting.rare_recall)[1].points) == 368

@@ -274,7 +274,7 @@ def test_label_file_that_is_no_text(tmp_path: Path) -> None:
     """A label file of other bytes is a problem of its image."""
     root = yolo_source(tmp_path, {"images/a.jpg": ""})
     put(root / "labels" / "a.txt", b"\xff\xfe0 1")
-    assert problems(read("yolo", root)) == {"images/a.jpg": "its label file labels/a.txt is not text"}
+    assert problems(read("yolo", root)) == {"images/a.jpg": "its label file labels/a.txt is not text in UTF-8 (byte 1)"}
 
 
 @given(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -112,3 +113,20 @@ def test_a_line_of_another_length_is_refused(values: list[float]) -> None:
     """A trend needs two values, and no more nights than share alpha."""
     with pytest.raises(ValueError, match="wanted 2 to 31"):
         trends.fall(values, GATE, figures=1, margin=0.1)
+
+
+def test_a_year_of_nights_is_quick_and_exact() -> None:
+    """With 365 nights that share alpha, the levels are there at once; tiny chances keep their digits."""
+    started = time.process_time()
+    found = trends.levels(0.0025, 365)
+    assert time.process_time() - started < 10
+    assert (len(found), found[0]) == (365, 0.0)
+    assert found[-1] > found[29] > 0
+    assert trends.mann_kendall([1 - 0.01 * number for number in range(40)]) == pytest.approx(1 / math.factorial(40))
+
+
+def test_a_fall_too_unlikely_for_a_number_is_a_fall() -> None:
+    """Over so many nights that the chance of a perfect fall is no more than 0 as a number, it is still called one."""
+    values = [1 - 0.001 * number for number in range(200)]
+    fall = trends.fall(values, replace(GATE, horizon=200), figures=1, margin=0.05)
+    assert (fall.p_value, fall.falling) == (0.0, True)

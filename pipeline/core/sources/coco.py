@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from pipeline.core import plain_json
 from pipeline.core.errors import UserError
 from pipeline.core.sources.found import (
     Corners,
@@ -24,6 +24,7 @@ from pipeline.core.sources.found import (
     first_of_each,
     images_under,
     is_file,
+    is_folder,
     placed,
     shown,
 )
@@ -34,6 +35,7 @@ _WORDS: dict[str, Split] = {"train": "train", "validation": "val", "valid": "val
 _WORD_IN_FILE = re.compile(rf"(?<![a-z])({'|'.join(_WORDS)})(?![a-z])")
 _WORD_OF_FOLDER = re.compile(rf"({'|'.join(_WORDS)})\d*")  # the whole name: the source's own folder may be 'my-test'
 _BOX_NUMBERS = 4
+_LARGEST_ID = 1 << 60  # from there on whole numbers may share a hash, and a million of them a table's one place
 _CLAIMS = ("test", "val", "train", None)  # who has an image that is listed twice
 
 
@@ -87,9 +89,9 @@ def read_coco(path: Path) -> Source:
         images += found
         unused += boxes.unused + _orphans(document, boxes)
         used |= {box.class_name for image in found for box in image.boxes}
-    folders = {file.parent for file in taken} if path.is_file() else {root}
+    folders = {file.parent for file in taken} if is_file(path) else {root}
     for folder in sorted(folders):
-        listing = images_under(folder, root=root, recursive=not path.is_file())
+        listing = images_under(folder, root=root, recursive=not is_file(path))
         unused += listing.skipped
         images += [
             SourceImage(name=shown(file, root), path=file, split=None, problem="no annotation file lists this image")
@@ -104,7 +106,7 @@ def _json_files(path: Path) -> tuple[Path, list[Path], list[Reject]]:
         file = path.absolute()
         root = (file.parent.parent if file.parent.name == "annotations" else file.parent).resolve()
         return root, [file.parent.resolve() / file.name], []
-    if not path.is_dir():
+    if not is_folder(path):
         raise UserError(f"{path} does not exist, wanted a COCO folder or JSON. Look at ingest.path in params.yaml.")
     root = path.resolve()
     listed = sorted((root / "annotations").glob("*.json"))
@@ -125,13 +127,9 @@ def _document(file: Path, root: Path) -> _Document:
     if placed(str(file), base=root, root=root) is None:
         raise UserError(f"{file} is a link that leads out of the source's folder {root}. Put the file itself there.")
     try:
-        content = json.loads(file.read_bytes())
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{file} line {error.lineno} column {error.colno}: {error.msg}, wanted JSON. Correct the file."
-        ) from None
-    except (ValueError, RecursionError) as error:  # not text, a number of thousands of digits, endless brackets
-        raise UserError(f"{file} is not JSON: {str(error)[:200]}. Correct the file.") from None
+        content = plain_json.read(file)
+    except ValueError as error:
+        raise UserError(f"{file} {error}. Correct the file.") from None
     if not isinstance(content, dict):
         raise UserError(f"{file} holds {type(content).__name__}, wanted an object with images and annotations.")
     parts: dict[str, list[object]] = {}
@@ -161,7 +159,13 @@ def _split(file: Path) -> Split | None:
 
 
 def _id(value: object) -> _Id | None:
-    return value if isinstance(value, (int, str)) and not isinstance(value, bool) else None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if abs(value) < _LARGEST_ID else str(value)
+    return value if isinstance(value, str) else None
+
+
+def _short(one: _Id | None) -> str:
+    return str(one)[:40]
 
 
 def _categories(items: Sequence[object], file: Path) -> tuple[dict[_Id, str], frozenset[str]]:
@@ -175,7 +179,9 @@ def _categories(items: Sequence[object], file: Path) -> tuple[dict[_Id, str], fr
         raise UserError(f"{file}: two categories share an id. Renumber them and their annotations.")
     pairs.sort(key=lambda pair: (isinstance(pair[0], str), pair[0]))
     names = class_names([name for _, name, _ in pairs], where=f"{file}: categories")
-    parents = frozenset(str(parent) for name, (_, _, parent) in zip(names, pairs, strict=True) if parent != name)
+    parents = frozenset(
+        parent for name, (_, _, parent) in zip(names, pairs, strict=True) if isinstance(parent, str) and parent != name
+    )
     return {pair[0]: name for pair, name in zip(pairs, names, strict=True)}, parents
 
 
@@ -194,7 +200,11 @@ def _boxes(document: _Document) -> _Boxes:
     unused: list[Reject] = []
     for number, item in enumerate(document.annotations):
         stated = _id(item.get("id")) if isinstance(item, dict) else None
-        where = f"{document.name} annotations[{number}]" if stated is None else f"{document.name} annotation {stated}"
+        where = (
+            f"{document.name} annotations[{number}]"
+            if stated is None
+            else f"{document.name} annotation {_short(stated)}"
+        )
         image_id = _id(item.get("image_id")) if isinstance(item, dict) else None
         if not isinstance(item, dict) or image_id is None:
             unused.append(Reject(name=where, reason="no image_id"))
@@ -209,7 +219,7 @@ def _boxes(document: _Document) -> _Boxes:
 def _box(item: Mapping[str, object], categories: Mapping[_Id, str], where: str) -> SourceBox:
     category = _id(item.get("category_id"))
     if category is None or category not in categories:
-        raise ValueError(f"category_id {str(category)[:40]}, which is none of the {len(categories)} categories")
+        raise ValueError(f"category_id {_short(category)}, which is none of the {len(categories)} categories")
     if item.get("iscrowd"):
         raise ValueError("iscrowd: the box is around a group, wanted one object")
     return SourceBox(class_name=categories[category], corners=_corners(item.get("bbox")), unit="pixels", where=where)
@@ -246,7 +256,7 @@ def _images(document: _Document, boxes: _Boxes, *, root: Path, taken: dict[Path,
         elif image_id is None:
             problem = problem or "no id"
         elif counts[image_id] > 1:
-            problem = problem or f"image id {image_id} is used twice; whose boxes are whose cannot be told"
+            problem = problem or f"image id {_short(image_id)} is used twice; whose boxes are whose cannot be told"
         if path is not None:
             taken.setdefault(path, document.name)
         fresh = image_id is not None and image_id not in counted
@@ -301,7 +311,7 @@ def _folders(document: _Document, root: Path) -> list[Path]:
 def _orphans(document: _Document, boxes: _Boxes) -> list[Reject]:
     known = {_id(item.get("id")) for item in document.images if isinstance(item, dict)}
     return [
-        Reject(name=name, reason=f"image_id {str(image_id)[:40]}, which no image has")
+        Reject(name=name, reason=f"image_id {_short(image_id)}, which no image has")
         for image_id in [*boxes.good, *boxes.rejected]
         if image_id not in known
         for name in [

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Iterable, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal
 
+from pipeline.core import bounded
 from pipeline.core.errors import UserError
 from pipeline.core.labels import Box, from_corners
 
@@ -18,7 +20,18 @@ Corners = tuple[float, float, float, float]
 
 READ_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 # Formats that other tools take; found and refused with a reason rather than overlooked.
-UNREAD_SUFFIXES = frozenset({".avif", ".dng", ".gif", ".heic", ".heif", ".jp2", ".mpo", ".pgm", ".ppm"})
+UNREAD_SUFFIXES = frozenset({".avif", ".dng", ".gif", ".heic", ".heif", ".jp2", ".mpo", ".pgm", ".ppm"}) | frozenset(
+    {".exr", ".ico", ".jfif", ".jpe", ".jxl", ".psd", ".svg", ".tga"}
+)
+# What else lies beside images. Any other file is looked into: an image without a suffix is not overlooked either.
+_NO_IMAGES = frozenset([".cache", ".csv", ".json", ".md", ".py", ".txt", ".xml", ".yaml", ".yml"])
+_IMAGE_STARTS = re.compile(
+    rb"\x89PNG|\xff\xd8\xff|GIF8[79]a|II[*+]\0|MM\0[*+]|RIFF....WEBP|BM....\0\0\0\0|8BPS\0\x01|\xff\x0a|"
+    rb"....ftyp(?:avif|avis|heic|heix|hevc|mif1|msf1)|\0\0\0\x0c(?:jP  |JXL )|v/1\x01|P[1-6]\s\d",
+    re.DOTALL,
+)
+_START = 16  # bytes that tell a format
+_LONGEST_CLASS = 200  # characters of a class name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -104,25 +117,37 @@ def class_names(names: Iterable[object], *, where: str) -> tuple[str, ...]:
     """Class names as text without blanks around them.
 
     Raises:
-        UserError: there is none, one is not text, or one is there twice.
+        UserError: there is none, one is not text that a file can hold, one is too long, or one is there twice.
     """
-    clean: list[str] = []
+    clean: dict[str, int] = {}
     for number, name in enumerate(names):
         # YAML reads an unquoted yes, no or null as something else than text; a whole number is meant as its digits.
         if isinstance(name, bool) or not isinstance(name, (str, int)):
             raise UserError(f"{where}: class {number} is {type(name).__name__}, wanted a name. Write it in quotes.")
-        if not str(name).strip():
-            raise UserError(f"{where}: class {number} has an empty name. Give it one.")
         text = str(name).strip()
+        if not text:
+            raise UserError(f"{where}: class {number} has an empty name. Give it one.")
+        if problem := class_problem(text):
+            raise UserError(f"{where}: class {number} {problem}. Rename it.")
         if text in clean:
             raise UserError(
-                f"{where}: class name {text!r} is there twice, as {clean.index(text)} and {number}. "
+                f"{where}: class name {text!r} is there twice, as {clean[text]} and {number}. "
                 "Rename one, or give their boxes one class."
             )
-        clean.append(text)
+        clean[text] = number
     if not clean:
         raise UserError(f"{where}: no class names, wanted one or more. List them under their ids.")
     return tuple(clean)
+
+
+def class_problem(name: str) -> str:
+    """Why a class cannot be called so; empty if it can.
+
+    Names go into files, pages and other tools: half of a surrogate pair or a line end would break those.
+    """
+    if len(name) <= _LONGEST_CLASS and name.isprintable():
+        return ""
+    return f"is called {bounded.shown(name)}, wanted at most {_LONGEST_CLASS} printable characters"
 
 
 def first_of_each(boxes: Iterable[SourceBox]) -> tuple[list[SourceBox], list[Reject]]:
@@ -143,6 +168,16 @@ def shown(path: Path, root: Path) -> str:
     """A path as it is written in reports: relative to the root where it lies in it, always valid UTF-8."""
     text = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
     return text.encode("utf-8", errors="backslashreplace").decode("utf-8")
+
+
+def bare(path: PurePath) -> str:
+    """A path without its last suffix, with forward slashes; a name may be nothing but a suffix, or dots.
+
+    >>> bare(PurePath("a.v1/b.tar.gz")), bare(PurePath("a.v1/b")), bare(PurePath("a/.png"))
+    ('a.v1/b.tar', 'a.v1/b', 'a/')
+    """
+    folder, slash, name = path.as_posix().rpartition("/")
+    return f"{folder}{slash}{name.rsplit('.', 1)[0]}"
 
 
 def placed(text: str, *, base: Path, root: Path) -> Path | None:
@@ -179,10 +214,11 @@ def file_problem(path: Path, root: Path) -> str | None:
         str(path).encode()
     except UnicodeEncodeError:
         return "the file's name is not valid UTF-8; rename it"
-    if not is_file(path):
-        return "the image file is missing"
-    if path.is_symlink() and placed(str(path), base=root, root=root) is None:
+    if os.path.islink(path) and placed(str(path), base=root, root=root) is None:  # noqa: PTH114 - as in is_file
         return "a link that leads out of the source's folder; put the file itself there"
+    if not is_file(path):
+        there = os.path.lexists(path)
+        return "not a plain file, or a link to none" if there else "the image file is missing"
     if path.suffix.lower() not in READ_SUFFIXES:
         return f"{path.suffix or 'no suffix'} is not read, wanted {', '.join(sorted(READ_SUFFIXES))}"
     return None
@@ -196,27 +232,51 @@ class Listing:
     skipped: tuple[Reject, ...]
 
 
-def files_under(folder: Path, *, root: Path, suffixes: Collection[str], recursive: bool = True) -> Listing:
+def files_under(
+    folder: Path,
+    *,
+    root: Path,
+    suffixes: Collection[str],
+    recursive: bool = True,
+    also: Callable[[Path], bool] = lambda _: False,
+) -> Listing:
     """List the files that end in one of the suffixes.
+
+    Args:
+        folder: where to look.
+        root: of the source, for names in reports.
+        suffixes: in lower case.
+        recursive: whether folders below are entered; those that are links never are.
+        also: asked of each file with another suffix, whether it is listed.
 
     Raises:
         UserError: a folder cannot be read.
     """
     files, skipped = [], []
-    for here, folders, names in os.walk(folder, onerror=_unreadable):
-        links = [name for name in folders if (Path(here) / name).is_symlink()]
-        skipped += [
-            Reject(name=shown(Path(here) / name, root), reason="a linked folder; not entered") for name in links
-        ]
-        files += [Path(here) / name for name in names if Path(name).suffix.lower() in suffixes]
-        if not recursive:
-            break
+    try:
+        for here, folders, names in os.walk(folder, onerror=_unreadable):
+            links = [name for name in folders if (Path(here) / name).is_symlink()]
+            skipped += [
+                Reject(name=shown(Path(here) / name, root), reason="a linked folder; not entered") for name in links
+            ]
+            found = [Path(here) / name for name in names]
+            files += [path for path in found if path.suffix.lower() in suffixes or also(path)]
+            if not recursive:
+                break
+    except RecursionError:
+        raise UserError(f"{folder} holds folders nested a thousand deep. Move the images higher.") from None
     return Listing(files=tuple(sorted(files)), skipped=tuple(sorted(skipped)))
 
 
 def images_under(folder: Path, *, root: Path, recursive: bool = True) -> Listing:
-    """List the image files, those of formats that are not read among them."""
-    return files_under(folder, root=root, suffixes=READ_SUFFIXES | UNREAD_SUFFIXES, recursive=recursive)
+    """List the image files: those of formats that are not read, and those that only their content shows, among them."""
+
+    def is_image(path: Path) -> bool:
+        if path.suffix.lower() in _NO_IMAGES or placed(str(path), base=root, root=root) is None:
+            return False
+        return _IMAGE_STARTS.match(bounded.start(path, size=_START)) is not None
+
+    return files_under(folder, root=root, suffixes=READ_SUFFIXES | UNREAD_SUFFIXES, recursive=recursive, also=is_image)
 
 
 def _unreadable(error: OSError) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 # The standard parser alone would expand entities; a file that declares any is refused before it is parsed.
 from xml.etree import ElementTree as ET
 
+from pipeline.core import bounded, labels
 from pipeline.core.errors import UserError
 from pipeline.core.sources.found import (
     Reject,
@@ -17,19 +19,23 @@ from pipeline.core.sources.found import (
     SourceBox,
     SourceImage,
     Split,
+    bare,
     checked_corners,
+    class_problem,
     file_problem,
     files_under,
     finished,
     first_of_each,
     images_under,
-    is_file,
+    is_folder,
     placed,
     shown,
 )
 
 _LISTS: tuple[tuple[str, Split], ...] = (("train", "train"), ("val", "val"), ("test", "test"))
 _MAX_XML = 16 << 20  # bytes; some 50,000 objects
+_MOST_PARTS = 100_000  # elements directly below the first
+_LARGEST_LIST = 256 << 20  # bytes
 _NO_LABEL = "no annotation file; an image without objects has one without objects"
 
 
@@ -64,9 +70,9 @@ def read_voc(folder: Path) -> Source:
     Raises:
         UserError: a folder is missing, or there is no image.
     """
-    root = folder.resolve()
+    root = Path(os.path.realpath(folder))
     for name in ("Annotations", "JPEGImages"):
-        if not (root / name).is_dir():
+        if not is_folder(root / name):
             raise UserError(f"{root / name} does not exist, wanted a VOC folder. Look at ingest.path in params.yaml.")
     images = images_under(root / "JPEGImages", root=root)
     files = files_under(root / "Annotations", root=root, suffixes={".xml"})
@@ -88,7 +94,7 @@ class _Place:
 
 
 def _stem(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).with_suffix("").as_posix()
+    return bare(path.relative_to(folder))
 
 
 def _splits(root: Path) -> _Splits:
@@ -97,12 +103,14 @@ def _splits(root: Path) -> _Splits:
     lines: dict[str, str] = {}
     for name, split in (*_LISTS, ("trainval", None)):
         file = root / "ImageSets" / "Main" / f"{name}.txt"
-        if not is_file(file) or placed(str(file), base=root, root=root) is None:
+        if not os.path.lexists(file):
             continue
+        if placed(str(file), base=root, root=root) is None:
+            raise UserError(f"{file} is a link that leads out of {root}. Put the file itself there.")
         try:
-            texts = file.read_text(encoding="utf-8-sig").splitlines()
-        except UnicodeDecodeError:
-            raise UserError(f"{file} is not UTF-8 text, wanted one stem a line. Save it as UTF-8.") from None
+            texts = bounded.text(file, most=_LARGEST_LIST).splitlines()
+        except ValueError as error:
+            raise UserError(f"{file} {error}, wanted one stem a line in UTF-8. Correct the file.") from None
         for number, text in enumerate(texts, start=1):
             stem = text.strip()
             if not stem:
@@ -137,7 +145,7 @@ def _owners(
             continue
         # PureWindowsPath splits at both slashes: annotations name files of other people's machines.
         named = PurePosixPath(PureWindowsPath(found.filename).name)
-        image = stems.get(named.with_suffix("").as_posix()) if named.name else None
+        image = stems.get(bare(named)) if named.name else None
         if image is not None and image not in owners:
             owners[image] = (file, found)
         else:
@@ -173,12 +181,12 @@ def _annotation(file: Path, root: Path) -> _Annotation:
     name = shown(file, root)
     if placed(str(file), base=root, root=root) is None:
         return _Annotation(problem=f"{name} is a link that leads out of the source's folder")
-    if file.stat().st_size > _MAX_XML:
-        return _Annotation(problem=f"{name} is over {_MAX_XML >> 20} MiB")
     try:
-        tree = _parsed(file.read_bytes())
+        tree = _parsed(bounded.read(file, most=_MAX_XML))
     except ValueError as error:
         return _Annotation(problem=f"{name}: {error}")
+    if len(tree) > _MOST_PARTS:
+        return _Annotation(problem=f"{name}: {len(tree):,} elements, wanted at most {_MOST_PARTS:,}")
     boxes: list[SourceBox] = []
     rejected: list[Reject] = []
     for number, item in enumerate(tree.findall("object"), start=1):
@@ -212,22 +220,24 @@ def _box(item: ET.Element, where: str) -> SourceBox:
     class_name = (item.findtext("name") or "").strip()
     if not class_name:
         raise ValueError("object without a name")
+    if problem := class_problem(class_name):
+        raise ValueError(f"its class {problem}")
     corners = []
     for tag in ("xmin", "ymin", "xmax", "ymax"):
         text = item.findtext(f"bndbox/{tag}")
         if text is None:
             raise ValueError(f"object without bndbox/{tag}")
         try:
-            corners.append(float(text))
-        except ValueError:
-            raise ValueError(f"{tag} {text.strip()[:40]!r}, wanted a number of pixels") from None
+            corners.append(labels.number(text.strip()))
+        except ValueError as error:
+            raise ValueError(f"{tag} {error} of pixels") from None
     return SourceBox(class_name=class_name, corners=checked_corners(corners), unit="pixels", where=where)
 
 
 def _size(tree: ET.Element) -> tuple[int, int] | None:
     """Width and height in pixels; None where they are not stated (some tools write 0)."""
     try:
-        width, height = int(tree.findtext("size/width") or 0), int(tree.findtext("size/height") or 0)
+        width, height = (labels.whole((tree.findtext(f"size/{side}") or "0").strip()) for side in ("width", "height"))
     except ValueError:
         return None
     return (width, height) if width > 0 and height > 0 else None

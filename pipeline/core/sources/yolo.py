@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-import yaml
-
+from pipeline.core import bounded, plain_yaml
 from pipeline.core.errors import UserError
-from pipeline.core.labels import Box, parse_line
+from pipeline.core.labels import LARGEST_FILE, Box, parse_line
 from pipeline.core.sources.found import (
     Reject,
     Source,
     SourceBox,
     SourceImage,
     Split,
+    bare,
     class_names,
     file_problem,
     files_under,
@@ -37,6 +38,9 @@ _SPLIT_KEYS: tuple[tuple[str, Split], ...] = (
     ("train", "train"),
 )
 _BOX_FIELDS = 5
+_MOST_LINES = 100_000  # of a label file; no image has so many objects
+_LARGEST_LIST = 256 << 20  # bytes of a list of images
+_SYSTEM = ("/dev", "/proc", "/sys")  # folders without an end, or that are not left when entered
 _NO_LABEL = "no label file; an image without objects has an empty one"
 
 
@@ -106,9 +110,9 @@ def _yaml_file(path: Path) -> Path:
 
 def _settings(file: Path) -> dict[object, object]:
     try:
-        settings = yaml.safe_load(file.read_bytes())
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"{file} is not plain YAML: {' '.join(str(error).split())[:300]}. Correct the file.") from None
+        settings = plain_yaml.load(bounded.read(file, most=plain_yaml.MOST))
+    except ValueError as error:
+        raise UserError(f"{file} is not plain YAML: {error}. Correct the file.") from None
     if not isinstance(settings, dict):
         raise UserError(f"{file} holds {type(settings).__name__}, wanted keys with values (names, train, val).")
     return settings
@@ -134,9 +138,15 @@ def _root(settings: dict[object, object], file: Path) -> Path:
     text = settings.get("path")
     if text is not None and not isinstance(text, str):
         raise UserError(f"{file}: path is {type(text).__name__}, wanted a folder.")
-    root = (file.parent / (text or ".")).resolve()
+    try:
+        root = Path(os.path.realpath(file.parent / (text or ".")))
+    except ValueError:  # a NUL, or half of a surrogate pair
+        raise UserError(f"{file}: path is {bounded.shown(text)}, which no folder can be called. Correct it.") from None
     if not is_folder(root):
-        raise UserError(f"{file}: path leads to {root}, which is no folder. Correct it, relative to the file.")
+        where = bounded.shown(str(root), most=300)
+        raise UserError(f"{file}: path leads to {where}, which is no folder. Correct it, relative to the file.")
+    if root == Path("/") or str(root).startswith(_SYSTEM):
+        raise UserError(f"{file}: path leads to {root}, which is the system's. Correct it, relative to the file.")
     return root
 
 
@@ -148,12 +158,12 @@ def _texts(value: object, where: str) -> list[str]:
 
 
 def _entry(text: str, split: Split, *, root: Path, file: Path) -> _Entry:
-    where = f"{file}: {split} entry {text!r}"
+    where = f"{file}: {split} entry {bounded.shown(text, most=300)}"
     path = placed(text, base=root, root=root)
-    if path is None and text.startswith("../") and not (root / text).exists():
+    if path is None and text.startswith("../") and not os.path.exists(root / text):  # noqa: PTH110 - as is_file
         # Roboflow writes ../train/images for train/images; ultralytics reads it so where the first does not exist.
         path = placed(text.removeprefix("../"), base=root, root=root)
-        path = path if path is not None and path.exists() else None
+        path = path if path is not None and (is_file(path) or is_folder(path)) else None
     if path is None:
         raise UserError(
             f"{where} leads out of the source's folder {root}. Move the images into it, or set path higher."
@@ -163,15 +173,15 @@ def _entry(text: str, split: Split, *, root: Path, file: Path) -> _Entry:
         return _Entry(split=split, images=listing.files, folders=(path,), recursive=True, skipped=listing.skipped)
     if path.suffix == ".txt" and is_file(path):
         return _listed(path, split, root)
-    raise UserError(f"{where}: {path} does not exist, wanted a folder or a .txt list of images. Correct the entry.")
+    raise UserError(f"{where} does not exist in {root}, wanted a folder or a .txt list of images. Correct the entry.")
 
 
 def _listed(file: Path, split: Split, root: Path) -> _Entry:
     images = []
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise UserError(f"{file} is not UTF-8 text, wanted one image a line. Save it as UTF-8.") from None
+        lines = bounded.text(file, most=_LARGEST_LIST).splitlines()
+    except ValueError as error:
+        raise UserError(f"{file} {error}, wanted one image a line in UTF-8. Correct the file.") from None
     for number, line in enumerate(lines, start=1):
         text = line.strip()
         if not text:
@@ -181,10 +191,11 @@ def _listed(file: Path, split: Split, root: Path) -> _Entry:
         path = below if beside is None or (not is_file(beside) and below is not None and is_file(below)) else beside
         if path is None:
             raise UserError(
-                f"{file} line {number}: {text!r} leads out of the source's folder {root}. Correct the line."
+                f"{file} line {number}: {bounded.shown(text, most=300)} leads out of the source's folder {root}. "
+                "Correct the line."
             )
         images.append(path)
-    folders = tuple(sorted({path.parent for path in images}))
+    folders = tuple(sorted({path.parent for path in images if path != root}))
     return _Entry(split=split, images=tuple(images), folders=folders, recursive=False, list_file=file)
 
 
@@ -192,7 +203,7 @@ def _label_path(image: Path, root: Path) -> Path:
     text = f"/{image.relative_to(root).as_posix()}"
     before, marker, after = text.rpartition("/images/")
     swapped = f"{before}/labels/{after}" if marker else text
-    return root / PurePosixPath(swapped.removeprefix("/")).with_suffix(".txt")
+    return root / f"{bare(PurePosixPath(swapped.removeprefix('/')))}.txt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,9 +245,11 @@ def _labels(path: Path, classes: Sequence[str], root: Path) -> _Labels:
     if placed(str(path), base=root, root=root) is None:
         return _Labels(problem=f"its label file {name} is a link that leads out of the source's folder")
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        return _Labels(problem=f"its label file {name} is not text")
+        lines = bounded.text(path, most=LARGEST_FILE).splitlines()
+    except ValueError as error:
+        return _Labels(problem=f"its label file {name} {error}")
+    if len(lines) > _MOST_LINES:
+        return _Labels(problem=f"its label file {name} has {len(lines):,} lines, wanted at most {_MOST_LINES:,}")
     boxes: list[SourceBox] = []
     rejected: list[Reject] = []
     seen: dict[Box, int] = {}
@@ -273,13 +286,11 @@ def _unused_labels(entries: Iterable[_Entry], used: set[Path], root: Path) -> se
     lists = {entry.list_file for entry in entries}
     for entry in entries:
         for folder in entry.folders:
-            present = {
-                path.with_suffix("") for path in images_under(folder, root=root, recursive=entry.recursive).files
-            }
+            present = {bare(path) for path in images_under(folder, root=root, recursive=entry.recursive).files}
             labels = _label_path(folder / "any", root).parent
             listing = files_under(labels, root=root, suffixes={".txt"}, recursive=entry.recursive)
             for path in listing.files:
-                left_out = folder / path.relative_to(labels).with_suffix("") in present
+                left_out = bare(folder / path.relative_to(labels)) in present
                 # labelImg leaves the class names as classes.txt among the labels.
                 if path not in used and path not in lists and not left_out and path.name != "classes.txt":
                     rejects.add(Reject(name=shown(path, root), reason="label file without an image"))
