@@ -51,7 +51,8 @@ class _Data:
 
     names: list[str]
     rare: list[str]
-    real: list[Row]  # the verified training images, whether or not the run uses them
+    baseline: list[Row]  # the real training images of the base: they say what is rare, small or large, for every run
+    real: list[Row]  # those that the run could train on
     val: list[Row]
     test: list[Row]
     training: list[Row]
@@ -123,17 +124,18 @@ def _shown(value: float | None) -> str:
 
 def _load(run: str, settings: Params) -> _Data:
     names = manifest.read_classes(paths.REAL_CLASSES)
-    verified = manifest.read(paths.VERIFIED_MANIFEST)
-    real = [row for row in verified if row.split == "train"]
-    counts = manifest.class_counts(real, len(names))
+    held_out, here = manifest.read(paths.VERIFIED_HELD_OUT), RunPaths(run)
+    baseline = manifest.read(RunPaths(paths.BASE).real_manifest)
+    counts = manifest.class_counts(baseline, len(names))
     return _Data(
         names=names,
         rare=manifest.rare_classes(counts, names, share=settings.audit.rare_share, named=settings.audit.rare_classes),
-        real=real,
-        val=[row for row in verified if row.split == "val"],
-        test=[row for row in verified if row.split == "test"],
-        training=manifest.read(RunPaths(run).mix_manifest),
-        synthetic=[] if run == paths.BASE else manifest.read(RunPaths(run).synthetic_manifest),
+        baseline=baseline,
+        real=manifest.read(here.real_manifest),
+        val=[row for row in held_out if row.split == "val"],
+        test=[row for row in held_out if row.split == "test"],
+        training=manifest.read(here.mix_manifest),
+        synthetic=[] if run == paths.BASE else manifest.read(here.synthetic_manifest),
     )
 
 
@@ -205,14 +207,14 @@ def _figures(
             training_boxes=manifest.class_counts(data.training, len(data.names)), **point,
         ),
         detection=detector_figures.figures(
-            matches, found, first.test.truth, names=data.names, bounds=_bounds(data.real),
+            matches, found, first.test.truth, names=data.names, bounds=_bounds(data.baseline),
             source=rng.generator(settings.seed, "detector figures", run), **point,
         ),
         fit=_fit(run, data, first, map50, settings),
         real_images=len(data.training) - synthetic,
         synthetic_images=synthetic,
         lineage={str(depth): n for depth, n in sorted(Counter(row.lineage_depth for row in data.training).items())},
-        freshness=freshness.measure(data.training, manifest.read_times(paths.VERIFIED_TIMES), data.names),
+        freshness=freshness.measure(data.training, manifest.read_times(RunPaths(run).times), data.names),
         duplication=(),
         diversity=(),
         drift=(),
@@ -272,7 +274,7 @@ def _fit(run: str, data: _Data, first: _Training, test: Figure, settings: Params
 
 
 def _inputs(here: RunPaths) -> Mapping[str, str]:
-    manifests = {"verify": paths.VERIFIED_MANIFEST, "mix": here.mix_manifest}
+    manifests = {"verify": paths.VERIFIED_HELD_OUT, "mix": here.mix_manifest}
     if here.run != paths.BASE:
         manifests["generate"] = here.synthetic_manifest
     return {name: files.sha256_file(path) for name, path in manifests.items()}

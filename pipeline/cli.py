@@ -89,13 +89,16 @@ def accept(reviewer: str, reason: str, *, yes: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def new_baseline(*, yes: bool) -> None:
     """Retire the frozen test split, so that the next `dvc repro` freezes a new one and trains a new base."""
+    from pipeline import pinning
     from pipeline.core import paths
 
     if not paths.TEST_LOCK.exists():
+        pinning.clear()
         click.echo(f"{paths.TEST_LOCK} is not there: the next `uv run dvc repro` freezes the test split.")
         return
     if not yes:
         click.confirm("Figures of runs on the old test split cannot be compared with new ones. Go on?", abort=True)
+    pinning.clear()
     paths.TEST_LOCK.unlink()
     click.echo(f"{paths.TEST_LOCK} is retired; git keeps it. The next `uv run dvc repro` begins a new baseline.")
 

@@ -91,11 +91,11 @@ def _screening(settings: Params) -> Gate:
 
 def _confirm(here: RunPaths, settings: Params, reason: str, folder: Path) -> Confirmation:
     """Train, predict and evaluate once more, as `train` and `audit` do; the weights are not kept."""
-    rows, verified = manifest.read(here.mix_manifest), manifest.read(paths.VERIFIED_MANIFEST)
+    rows, held_out = manifest.read(here.mix_manifest), manifest.read(paths.VERIFIED_HELD_OUT)
     names = manifest.read_classes(paths.REAL_CLASSES)
     number = 0 if here.run == paths.BASE else settings.run(here.run).seed
     seed = rng.training_seed(settings.seed, number, settings.train.seeds)
-    val, test = ([row for row in verified if row.split == split] for split in ("val", "test"))
+    val, test = ([row for row in held_out if row.split == split] for split in ("val", "test"))
     with (
         locks.held(paths.TRAIN_LOCK, f"second training of {here.run}", wait=stage.report),
         tempfile.TemporaryDirectory(dir=paths.STATE, prefix="confirm-") as scratch,

@@ -6,7 +6,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from pipeline import preflight, promoting, retention
+from pipeline import pinning, preflight, promoting, retention
 from pipeline.adapters import dvc_files, dvc_places, dvc_repro, git_state
 from pipeline.core import (
     appending,
@@ -65,6 +65,7 @@ def take(settings: Params, journal: Journal) -> tuple[Outcome, Told]:
     journal.note(resting=plan.resting)
     _require_ready(settings, journal, runs=max(len(plan.runs), 1))
     journal.enter("data")
+    settings = pinning.pin(settings, dvc_files.stage_outs())
     _dvc(settings, journal, "repro", "ingest", "verify")
     stale = _fresh(settings, journal)
     settings = _append(settings, journal, plan)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 
 from pipeline.adapters import charts
 from pipeline.adapters import page as layout
@@ -80,7 +81,7 @@ def _arm_colours(history: History) -> list[tuple[str, str]]:
 
 
 def _page(history: History, settings: Params, review: Topic | None, *, now: datetime) -> Page:
-    verified = manifest.read(paths.VERIFIED_MANIFEST)
+    held_out = {row.image_id: row for row in manifest.read(paths.VERIFIED_HELD_OUT)}
     return Page(
         headline=report_words.headline(history),
         subtitle=report_words.subtitle(history),
@@ -90,11 +91,11 @@ def _page(history: History, settings: Params, review: Topic | None, *, now: date
         main_charts=_main_charts(history, settings),
         class_charts=_class_charts(history, settings),
         topics=(
-            _lost_topic(history, settings, verified),
+            _lost_topic(history, settings, held_out),
             report_data.classes(history),
-            _learned_topic(history, settings, verified),
+            _learned_topic(history, settings),
             report_detection.topic(history),
-            _duplication_topic(history, verified),
+            _duplication_topic(history, held_out),
             report_similarity.diversity(history),
             report_similarity.drift(history),
             report_data.lineage(history, now=now),
@@ -169,9 +170,9 @@ def _retired(history: History) -> tuple[Fold, ...]:
     return (Fold(title=title, blocks=(report_tables.table_of_retired(history, most=_COLUMNS),)),)
 
 
-def _learned_topic(history: History, settings: Params, verified: Sequence[Row]) -> Topic:
+def _learned_topic(history: History, settings: Params) -> Topic:
     """Real pages first, then for each arm and generation the first of its synthetic pages."""
-    real = [row for row in verified if row.split == "train"]
+    real = list(_real(paths.BASE).values())
     most = settings.report.examples
     galleries = [report_galleries.pages(history.base, real, history.classes, most)]
     for arm in history.arms:
@@ -195,16 +196,25 @@ def _learned_topic(history: History, settings: Params, verified: Sequence[Row]) 
 
 def _synthetic(run: str) -> Mapping[str, Row]:
     """The synthetic images of a run by id; none where its table is gone."""
+    return _rows(RunPaths(run).synthetic_manifest)
+
+
+def _real(run: str) -> Mapping[str, Row]:
+    """The real images that a run could train on, with the labels of then, by id; none where its table is gone."""
+    return _rows(RunPaths(run).real_manifest)
+
+
+def _rows(table: Path) -> Mapping[str, Row]:
     try:
-        return {row.image_id: row for row in manifest.read(RunPaths(run).synthetic_manifest)}
+        return {row.image_id: row for row in manifest.read(table)}
     except UserError:
         return {}
 
 
-def _lost_topic(history: History, settings: Params, verified: Sequence[Row]) -> Topic:
+def _lost_topic(history: History, settings: Params, held_out: Mapping[str, Row]) -> Topic:
     """For each run, the newest of each arm first, crops of the test boxes that it lost."""
     test = report_galleries.LabelledTest(
-        rows={row.image_id: row for row in verified if row.split == "test"},
+        rows=held_out,
         boxes=detections.read(RunPaths(paths.BASE).boxes),
         classes=history.classes,
     )
@@ -221,13 +231,12 @@ def _lost_topic(history: History, settings: Params, verified: Sequence[Row]) -> 
     )
 
 
-def _duplication_topic(history: History, verified: Sequence[Row]) -> Topic:
+def _duplication_topic(history: History, held_out: Mapping[str, Row]) -> Topic:
     """Groups and suspicious pairs of each arm's newest run; of objects, or of images where no object is alike."""
-    real = {row.image_id: row for row in verified}
     groups: list[Gallery] = []
     pairs: list[Gallery] = []
     for _, run in history.newest:
-        rows = _synthetic(run.name)
+        rows, real = _synthetic(run.name), {**held_out, **_real(run.name)}
         groups += report_galleries.groups(run, rows, history.classes)
         pair = report_galleries.pairs(run, rows, real, history.classes)
         pairs += [pair] if pair else []

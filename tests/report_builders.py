@@ -216,11 +216,12 @@ def project(folder: Path, common: str = "cat", rare: str = "lynx", *, tame: str 
     read, judged = records(common, rare, tame=tame, wild=wild)
     real = [_image(builders.row(f"r{number}"), number) for number in range(3)]
     test = [_image(builders.row(f"t{number}", split="test", boxes=((1, 1),)), number) for number in range(2)]
-    manifest.write(paths.VERIFIED_MANIFEST, real + test)
+    manifest.write(paths.VERIFIED_HELD_OUT, test)
     boxes = detections.labelled_boxes(test)
     boxes["found"] = True
     for name, one in read.items():
         here = RunPaths(name)
+        manifest.write(here.real_manifest, real)
         audits.write(here.figures, one)
         detections.write(here.boxes, boxes)
         seen = boxes.assign(split="test", class_id=0, confidence=0.8).iloc[:1]

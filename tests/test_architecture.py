@@ -26,6 +26,7 @@ COMMAND_LINE = {
     "pipeline.scheduling",
     "pipeline.retention",
     "pipeline.promoting",
+    "pipeline.pinning",
 }
 HEAVY = {
     "torch": {"pipeline/adapters/yolo.py", "pipeline/adapters/yolo_trainer.py"},

@@ -99,7 +99,7 @@ def verified() -> list[Row]:
 def data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Makes what a second training needs: images, their labels, and a detector that finds all but one test box."""
     rows = verified()
-    manifest.write(paths.VERIFIED_MANIFEST, rows)
+    manifest.write(paths.VERIFIED_HELD_OUT, rows)
     files.write_json(paths.REAL_CLASSES, ["one", "four", "six"])
 
     def predict(weights: Path, asked: Sequence[Row], **_: Any) -> pd.DataFrame:
@@ -144,7 +144,7 @@ def test_the_base_is_trained_again(folder: Path, trainings: list[int], data: Cal
     confirm.main("base")
     here = RunPaths("base")
     found = nights.read_confirmation(here)
-    test = [one for one in manifest.read(paths.VERIFIED_MANIFEST) if one.split == "test"]
+    test = [one for one in manifest.read(paths.VERIFIED_HELD_OUT) if one.split == "test"]
     assert found.needed
     assert (found.test, found.test_images, found.iou) == (evaluation.split_digest(test), 4, 0.5)
     assert found.map50_95 == pytest.approx(76 / 101)  # three of four boxes: recall up to 0.75 at full precision

@@ -11,16 +11,17 @@ import pytest
 import yaml
 
 from pipeline import mix
-from pipeline.core import forecasts, manifest, paths, synthetic
+from pipeline.core import files, forecasts, manifest, paths, synthetic
 from pipeline.core.errors import UserError
 from pipeline.core.figures import Forecast
 from pipeline.core.manifest import Row
-from pipeline.core.paths import RunPaths
+from pipeline.core.paths import RunPaths, TrainingPaths
 from pipeline.core.sections import Policy
 from pipeline.core.standing import State
 from tests.builders import row, sha, synthetic_row
 from tests.project import ROOT
 
+NEWEST = sha("newest row of the ledger")
 REAL = [row(f"real {number}", boxes=((0, 9), *([(1, 3)] if number < 20 else []))) for number in range(40)]
 
 
@@ -39,11 +40,18 @@ def _project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for number in (1, 2)
     }
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
-    held_out = [row("val", split="val"), row("test", split="test")]
-    manifest.write(paths.VERIFIED_MANIFEST, [*REAL, *held_out])
-    synthetic.write(paths.VERIFIED_SYNTHETIC, {})
+    handed(REAL)
     paths.REAL_CLASSES.parent.mkdir(parents=True)
     paths.REAL_CLASSES.write_text(json.dumps(["common", "rare"]))
+
+
+def handed(real: list[Row], pin: str | None = None, *, newest: str = NEWEST) -> None:
+    """What `verify` hands to the runs of a pin, or to those without: real images, accepted on the first of a month."""
+    place = TrainingPaths(pin)
+    manifest.write(place.real, real)
+    manifest.write_times(place.times, {one.image_id: "2026-01-01T00:00:00+00:00" for one in real})
+    synthetic.write(place.synthetic, {})
+    files.write_json(place.row, {"row": newest})
 
 
 def generated(run: str, generation: int, rare: int) -> list[Row]:
@@ -141,7 +149,9 @@ def test_same_again() -> None:
         folder = RunPaths("recursive-1").mix
         written.append({path.name: path.read_bytes() for path in sorted(folder.iterdir())})
     assert written[0] == written[1]
-    assert list(written[0]) == ["forecasts.json", "manifest.csv", "pool.csv", "summary.json", "train.txt"]
+    assert list(written[0]) == [
+        "forecasts.json", "manifest.csv", "pool.csv", "real.csv", "summary.json", "times.csv", "train.txt",
+    ]  # fmt: skip
 
 
 def test_without_the_previous_history() -> None:
@@ -161,7 +171,7 @@ def mixed(run: str) -> dict[str, bytes]:
 
 def decided(state: State, *rows: Row) -> None:
     """People came to this on synthetic images, with the labels that they have."""
-    synthetic.write(paths.VERIFIED_SYNTHETIC, {(one.image_id, one.label_digest): state for one in rows})
+    synthetic.write(TrainingPaths().synthetic, {(one.image_id, one.label_digest): state for one in rows})
 
 
 def divided(run: str, made: list[Row]) -> tuple[Row, Row]:
@@ -232,6 +242,42 @@ def test_without_the_table_of_synthetic_images() -> None:
     """A verification of an older kind has no such table: it is named, with what to do."""
     generated("recursive-1", 1, 25)
     mix.main("base")
-    paths.VERIFIED_SYNTHETIC.unlink()
-    with pytest.raises(UserError, match=r"data/verified/synthetic\.csv is missing.*dvc repro"):
+    TrainingPaths().synthetic.unlink()
+    with pytest.raises(UserError, match=r"data/verified/training/now/synthetic\.csv is missing.*dvc repro"):
         mix.main("recursive-1")
+
+
+def test_a_pinned_run() -> None:
+    """It is made of the real images, the times and the decisions of its pin, and says so; others follow today's."""
+    made = generated("guarded-1", 1, 30)
+    mix.main("base")
+    mix.main("guarded-1")
+    before = {
+        run: {path.name: path.read_bytes() for path in RunPaths(run).mix.iterdir()} for run in ("base", "guarded-1")
+    }
+    assert json.loads(before["base"]["summary.json"])["ledger"] == NEWEST
+    assert {row.image_id for row in manifest.read(RunPaths("base").real_manifest)} == {one.image_id for one in REAL}
+    used, _ = divided("guarded-1", made)
+    handed(REAL, NEWEST)
+    handed([*REAL[1:], row("new")], newest=sha("a later row"))
+    decided("rejected", used)
+    pinned = yaml.safe_load(Path("params.yaml").read_text()) | {
+        "pins": dict.fromkeys(("base", "guarded-1"), NEWEST[:12])
+    }
+    Path("params.yaml").write_text(yaml.safe_dump(pinned))
+    assert {run: mixed(run) for run in ("base", "guarded-1")} == before
+    generated("guarded-2", 2, 30)
+    assert json.loads(mixed("guarded-2")["summary.json"])["ledger"] == sha("a later row")
+    names = {one.name for one in manifest.read(RunPaths("guarded-2").mix_manifest)}
+    assert "new" in names
+    assert not {REAL[0].name, used.name} & names
+
+
+def test_times_are_those_of_the_mixture() -> None:
+    """When an image was accepted is kept for what the run trains on: for no real image where it trains on none."""
+    generated("recursive-1", 1, 25)
+    mix.main("base")
+    mix.main("recursive-1")
+    assert manifest.read_times(RunPaths("base").times) == {one.image_id: "2026-01-01T00:00:00+00:00" for one in REAL}
+    assert manifest.read_times(RunPaths("recursive-1").times) == {}
+    assert len(manifest.read(RunPaths("recursive-1").real_manifest)) == len(REAL)

@@ -171,7 +171,7 @@ def test_missing_pictures_do_not_break_the_page(page: str) -> None:
     shutil.rmtree(RunPaths("wild-2").synthetic / "images")
     shutil.rmtree(RunPaths("tame-1").synthetic / "labels")
     RunPaths("wild-1").synthetic_manifest.unlink()
-    lost = next(row for row in manifest.read(paths.VERIFIED_MANIFEST) if row.split == "test")
+    lost = next(row for row in manifest.read(paths.VERIFIED_HELD_OUT) if row.split == "test")
     Path(lost.path).unlink()
     report.main()
     text = " ".join(Reader(paths.REPORT_PAGE.read_text()).text.split())

@@ -15,7 +15,7 @@ from pipeline.core import deciding, images, labels, ledger, manifest, paths, syn
 from pipeline.core.errors import UserError
 from pipeline.core.labels import Box
 from pipeline.core.manifest import SPLITS, Row
-from pipeline.core.paths import RunPaths
+from pipeline.core.paths import RunPaths, TrainingPaths
 from tests.builders import picture, row, sha, synthetic_row
 from tests.project import ROOT
 
@@ -70,7 +70,7 @@ def test_nothing_decided(ingested: dict[str, Row]) -> None:
     assert manifest.read_times(paths.VERIFIED_TIMES) == dict.fromkeys(
         (one.image_id for one in ingested.values()), since
     )
-    assert synthetic.read(paths.VERIFIED_SYNTHETIC) == {}
+    assert synthetic.read(TrainingPaths().synthetic) == {}
 
 
 def test_outcomes(ingested: dict[str, Row], capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,7 +107,8 @@ def test_corrected_labels_are_used(ingested: dict[str, Row]) -> None:
     assert Path(found.path).read_bytes() == Path(one.path).read_bytes()
     assert labels.read(one.label_path) == [BOX]
     assert manifest.read_times(paths.VERIFIED_TIMES)[one.image_id] == entry.time
-    assert [path.name for path in paths.VERIFIED_IMAGES.iterdir()] == [Path(one.path).name]
+    assert Path(found.path).name == f"{Path(one.path).stem}-{entry.label_digest[:12]}.png"
+    assert [path.name for path in paths.VERIFIED_IMAGES.iterdir()] == [Path(found.path).name]
     deciding.undo("Bob")
     verify.main()
     assert verified()["train0"] == replace(one, human_verified=True)
@@ -158,12 +159,12 @@ def test_synthetic_images(ingested: dict[str, Row]) -> None:
     """Decisions on images that are not real are passed on with the labels that were seen, and make no image real."""
     deciding.decide("accept", MADE.image_id, MADE.label_digest, reviewer="Bob")
     verify.main()
-    assert synthetic.read(paths.VERIFIED_SYNTHETIC) == {(MADE.image_id, MADE.label_digest): "verified"}
+    assert synthetic.read(TrainingPaths().synthetic) == {(MADE.image_id, MADE.label_digest): "verified"}
     assert manifest.read_times(paths.VERIFIED_TIMES)[MADE.image_id] == ledger.read(paths.LEDGER)[-1].time
     assert set(verified()) == set(ingested)
     deciding.decide("reject", MADE.image_id, MADE.label_digest, reviewer="Cy", reason="no such cell")
     verify.main()
-    assert synthetic.read(paths.VERIFIED_SYNTHETIC) == {(MADE.image_id, MADE.label_digest): "conflict"}
+    assert synthetic.read(TrainingPaths().synthetic) == {(MADE.image_id, MADE.label_digest): "conflict"}
     assert MADE.image_id not in manifest.read_times(paths.VERIFIED_TIMES)
 
 

@@ -47,7 +47,7 @@ class RealImage:
 
     Attributes:
         row: with the labels as they are shown; without a split where it is not used.
-        outcome: its split, or why it has none: quarantined, conflict, rejected or leak.
+        outcome: its split, or why it has none: quarantined, conflict, rejected, leak or later.
         reason: of the outcome, in words.
     """
 

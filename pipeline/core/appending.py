@@ -20,7 +20,9 @@ from pipeline.core.plain_yaml import UniqueKeys
 from pipeline.core.sections import Run
 
 _ANCHORS = "anchors"
+_PINS = "pins"
 _COMMENT = " # retired runs that a run above descends from; written by the night"
+_PINNED = " # rows of the ledger as of which finished runs keep their real images; written by the night"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,12 @@ def newest_first(settings: Params, arm: str) -> list[str]:
 
 
 def edited(
-    text: str, *, add: Mapping[str, Run], remove: Collection[str] = (), anchors: Mapping[str, Run] | None = None
+    text: str,
+    *,
+    add: Mapping[str, Run],
+    remove: Collection[str] = (),
+    anchors: Mapping[str, Run] | None = None,
+    pins: Mapping[str, str] | None = None,
 ) -> str:
     """The text of params.yaml with other runs; applied twice, it gives the same.
 
@@ -65,6 +72,7 @@ def edited(
         add: runs by name; one that is there as it is wanted is left alone.
         remove: names of runs that leave; one that is not there is left out.
         anchors: all that the section `anchors` is to hold; None leaves it as it is.
+        pins: all that the section `pins` is to hold; None leaves it as it is.
 
     Raises:
         UserError: the text is not a params.yaml, the new one would not be, or `runs` is written in a way that cannot be
@@ -75,28 +83,35 @@ def edited(
     added = {name: run for name, run in add.items() if kept.get(name) != run}
     if taken := [name for name in added if name in kept]:
         raise UserError(f"params.yaml: run {taken[0]} is there already, and is another than the one to be added.")
-    wanted = _expected(text, kept | added, anchors)
-    if not (added or len(kept) < len(before.runs) or (anchors is not None and dict(anchors) != before.anchors)):
+    moved = None if anchors is None or dict(anchors) == before.anchors else anchors
+    pinned = None if pins is None or dict(pins) == before.pins else pins
+    fewer = len(kept) < len(before.runs)
+    if not (added or fewer) and moved is None and pinned is None:
         return text
+    wanted = _expected(text, kept | added, moved, pinned)
     result = text
     try:
-        if added or len(kept) < len(before.runs):
+        if added or fewer:
             result = _with_runs(result, before, kept, added)
-        if anchors is not None and dict(anchors) != before.anchors:
-            result = _with_anchors(result, anchors, there=_ANCHORS in _read(text))
+        if moved is not None:
+            result = _with_anchors(result, moved, there=_ANCHORS in _read(text))
+        if pinned is not None:
+            result = _with_pins(result, pinned, there=_PINS in _read(text))
         same = _read(result) == wanted
     except (ValueError, yaml.YAMLError):
         same = False
     if not same:
         raise UserError(
-            "params.yaml: `runs` is written in a way that cannot be edited line by line. Write each run as "
+            "params.yaml: `runs` or `pins` is written in a way that cannot be edited line by line. Write each run as "
             "`  NAME: { arm: ARM, generation: N, previous: NAME }`, without YAML's & and *."
         )
     params.parse(result)
     return result
 
 
-def _expected(text: str, runs: Mapping[str, Run], anchors: Mapping[str, Run] | None) -> dict[str, Any]:
+def _expected(
+    text: str, runs: Mapping[str, Run], anchors: Mapping[str, Run] | None, pins: Mapping[str, str] | None
+) -> dict[str, Any]:
     """What the new text is to be read as; runs that stay are compared as they are written."""
     value = _read(text)
     old = value.get("runs") or {}
@@ -105,6 +120,8 @@ def _expected(text: str, runs: Mapping[str, Run], anchors: Mapping[str, Run] | N
         value.pop(_ANCHORS, None)
         if anchors:
             value[_ANCHORS] = _plain(anchors)
+    if pins is not None:
+        value[_PINS] = dict(pins)
     return value
 
 
@@ -162,6 +179,29 @@ def _with_anchors(text: str, anchors: Mapping[str, Run], *, there: bool) -> str:
     where = _entry(*_section(text, "runs"))
     tail = lines[where.after :] or [""]
     return end.join([*lines[: where.after], "", *fresh, *tail])
+
+
+def _with_pins(text: str, pins: Mapping[str, str], *, there: bool) -> str:
+    # In quotes: a hash of digits alone, or one that begins with 0b, would be a number.
+    lines, end = _lines(text)
+    fresh = [f'  {run}: "{row}"' for run, row in pins.items()]
+    if there:
+        key, value = _section(text, _PINS)
+        where = _entry(key, value)
+        said = (
+            _comment(lines[where.after - 1], value)
+            if value.flow_style
+            else lines[where.first].split(":", 1)[1].rstrip()
+        )
+        fresh = [f"{_PINS}:{said}", *fresh] if fresh else [f"{_PINS}: {{}}{said}"]
+        return end.join([*lines[: where.first], *fresh, *lines[where.after :]])
+    where = _entry(*_section(text, _ANCHORS if _ANCHORS in _read(text) else "runs"))
+    return end.join([*lines[: where.after], "", f"{_PINS}:{_PINNED}", *fresh, *(lines[where.after :] or [""])])
+
+
+def _comment(line: str, value: yaml.Node) -> str:
+    """What stands behind a value on its last line."""
+    return line[value.end_mark.column :].rstrip()
 
 
 def _section(text: str, name: str) -> tuple[yaml.Node, Any]:

@@ -18,7 +18,6 @@ from pipeline.core import (
 )
 from pipeline.core.figures import Duplication, Freshness
 from pipeline.core.judgements import Warning as EarlyWarning
-from pipeline.core.manifest import Row
 from pipeline.core.night_settings import Nightly
 from pipeline.core.params import Params
 from pipeline.core.paths import RunPaths
@@ -98,21 +97,20 @@ def warn(run: str, settings: Params, *, copies: bool) -> tuple[EarlyWarning, ...
         ),
         "no-real-data": early_warnings.no_real_data(real, len(rows) - real, depth),
         "no-fresh-images": early_warnings.no_fresh_images(
-            _freshness(manifest.read(RunPaths(paths.BASE).mix_manifest), names), _freshness(rows, names),
-            chosen.generation,
+            _freshness(RunPaths(paths.BASE), names), _freshness(here, names), chosen.generation
         ),
     }  # fmt: skip
     return tuple(EarlyWarning(name=name, text=f"{run}: {text}") for name, text in found.items() if text)
 
 
-def _freshness(rows: Sequence[Row], names: Sequence[str]) -> Freshness:
-    return freshness.measure(rows, manifest.read_times(paths.VERIFIED_TIMES), names)
+def _freshness(here: RunPaths, names: Sequence[str]) -> Freshness:
+    return freshness.measure(manifest.read(here.mix_manifest), manifest.read_times(here.times), names)
 
 
 def _duplication(here: RunPaths, settings: Params) -> tuple[Duplication, ...]:
-    verified = manifest.read(paths.VERIFIED_MANIFEST)
+    val = [row for row in manifest.read(paths.VERIFIED_HELD_OUT) if row.split == "val"]
     made = objects.collect(manifest.read(here.synthetic_manifest))
-    real = objects.collect([row for row in verified if row.split in ("train", "val")])
+    real = objects.collect([*manifest.read(here.real_manifest), *val])
     audit = settings.audit
     return duplication.measure(made, real, quantile=audit.copy_quantile, hash_distance=audit.near_duplicate)
 

@@ -14,6 +14,8 @@ from pipeline.core.night_settings import Nightly
 from pipeline.core.schema import section, suggestion
 from pipeline.core.sections import Arm, Audit, Confirm, Gate, Generate, Ingest, Mix, Report, Review, Run, Train, Verify
 
+_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_-]*")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Params:
@@ -33,6 +35,7 @@ class Params:
     arms: Mapping[str, Arm]
     runs: Mapping[str, Run]
     anchors: Mapping[str, Run] = field(default_factory=dict)  # retired runs that those in `runs` descend from
+    pins: Mapping[str, str] = field(default_factory=dict)  # rows of the ledger as of which runs have their real images
     nightly: Nightly = field(default_factory=Nightly)
 
     def run(self, name: str) -> Run:
@@ -49,7 +52,7 @@ class Params:
 
 def _problem(params: Params, name: str, run: Run) -> str:
     """What is wrong with a run; nothing if it descends from the base, generation by generation in one arm."""
-    if name == paths.BASE or not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]*", name):
+    if name == paths.BASE or not _NAME.fullmatch(name):
         return f"a run's name has letters, digits, - and _, begins with a letter or digit, and is not {paths.BASE!r}"
     if run.arm not in params.arms:
         return f"there is no arm {run.arm!r}{suggestion(run.arm, params.arms)}; there are: {', '.join(params.arms)}"
@@ -73,6 +76,15 @@ def _anchor_problem(params: Params, name: str, anchor: Run) -> str:
     if anchor.arm not in params.arms:
         return f"there is no arm {anchor.arm!r}{suggestion(anchor.arm, params.arms)}"
     return "" if anchor.generation >= 1 else f"generation is {anchor.generation}, wanted 1 or more"
+
+
+def _pin_problem(name: str, pin: str) -> str:
+    """What is wrong with a pin; nothing if it may name a row of the ledger. Pins of retired runs may linger."""
+    if name != paths.BASE and not _NAME.fullmatch(name):
+        return "it is no name of a run"
+    if not re.fullmatch(f"[0-9a-f]{{{paths.PIN},64}}", pin):
+        return f"{bounded.shown(pin)}, wanted the first {paths.PIN} or more digits of the hash of a row of the ledger"
+    return ""
 
 
 def ancestry(params: Params, name: str) -> list[str]:
@@ -108,6 +120,9 @@ def parse(text: str) -> Params:
     for name, run in params.anchors.items():
         if problem := _anchor_problem(params, name, run):
             raise UserError(f"params.yaml: anchors.{name}: {problem}. `uv run tailwatch nightly` writes the anchors.")
+    for name, pin in params.pins.items():
+        if problem := _pin_problem(name, pin):
+            raise UserError(f"params.yaml: pins.{name}: {problem}. `uv run tailwatch nightly` writes the pins.")
     for name, run in params.runs.items():
         if problem := _problem(params, name, run):
             raise UserError(f"params.yaml: runs.{name}: {problem}.")

@@ -23,11 +23,13 @@ VERIFIED_MANIFEST = VERIFIED / "manifest.csv"
 VERIFIED_DECISIONS = VERIFIED / "decisions.csv"
 VERIFIED_TIMES = VERIFIED / "times.csv"
 VERIFIED_SUMMARY = VERIFIED / "summary.json"
-VERIFIED_SYNTHETIC = VERIFIED / "synthetic.csv"  # standings of images that are not real
+VERIFIED_HELD_OUT = VERIFIED / "held-out.csv"  # val and test
+VERIFIED_TRAINING = VERIFIED / "training"  # what runs may train on: today, and as of each pin of params.yaml
 VERIFIED_IMAGES = VERIFIED / "images"  # those whose labels were corrected
 VERIFIED_LABELS = VERIFIED / "labels"
 
 BASE = "base"  # the run of generation 0
+PIN = 12  # characters of a ledger row's hash, by which it is named
 
 REVIEW = Path("data/review")  # review
 REVIEW_SUMMARY = REVIEW / "summary.json"
@@ -50,6 +52,7 @@ LEDGER_LOCK = STATE / "ledger.lock"
 LEDGER_INDEX = STATE / "ledger.sqlite"  # where each image's decisions stand in the ledger; made anew at need
 DECIDING_LOCK = STATE / "deciding.lock"
 PORTRAITS = STATE / "portraits"  # of synthetic images, by run: what later ones are recognised by
+LEAKS = STATE / "leaks.json"  # pairs of real images that show the same; made anew at need
 PLANTS = STATE / "plants.json"  # items of the review queue whose labels were broken on purpose
 ULTRALYTICS = STATE / "ultralytics"
 PLUGINS = STATE / "plugins"  # of the App: links to the project's and to the user's
@@ -68,6 +71,38 @@ GATES = DATA / "gate"
 MIXES = DATA / "mix"
 GENERATED = DATA / "generate"
 RUN_STAGES = ("generate", "mix", "train", "audit", "confirm", "gate")  # stages that each run of params.yaml has
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPaths:
+    """What `verify` hands to the runs of one pin: the beginning of a ledger row's hash; None is today."""
+
+    pin: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        """All of it."""
+        return VERIFIED_TRAINING / (self.pin[:PIN] if self.pin else "now")
+
+    @property
+    def real(self) -> Path:
+        """The verified real training images, one row each."""
+        return self.folder / "real.csv"
+
+    @property
+    def times(self) -> Path:
+        """When each verified image was accepted, synthetic ones too."""
+        return self.folder / "times.csv"
+
+    @property
+    def synthetic(self) -> Path:
+        """Standings of images that are not real."""
+        return self.folder / "synthetic.csv"
+
+    @property
+    def row(self) -> Path:
+        """Hash of the ledger's newest row that it rests on."""
+        return self.folder / "row.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +135,21 @@ class RunPaths:
     def pool_manifest(self) -> Path:
         """The synthetic images of this run and of those it descends from."""
         return self.mix / "pool.csv"
+
+    @property
+    def real_manifest(self) -> Path:
+        """The real images that this run could train on: what its synthetic ones are held against."""
+        return self.mix / "real.csv"
+
+    @property
+    def times(self) -> Path:
+        """When each verified training image of this run was accepted."""
+        return self.mix / "times.csv"
+
+    @property
+    def mix_summary(self) -> Path:
+        """Counts, and the row of the ledger that the mixture was made of."""
+        return self.mix / "summary.json"
 
     @property
     def forecasts(self) -> Path:

@@ -13,7 +13,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.sections import Run
 
 TEXT = (Path(__file__).parents[2] / "params.yaml").read_text()
-HEAD = TEXT[: TEXT.index("\nruns:") + 1]
+HEAD = TEXT[: TEXT.index("\nnightly:") + 1] + TEXT[TEXT.index("\narms:") + 1 : TEXT.index("\nruns:") + 1]
 RUNS = """runs:  # what is trained
   guarded-1: { arm: guarded, generation: 1, previous: base }  # the first
   # between two
@@ -116,6 +116,51 @@ def test_the_seed_of_an_arm_goes_on() -> None:
         "recursive-3",
         Run(arm="recursive", generation=3, previous="recursive-2", seed=3),
     )
+
+
+PINNED = {"base": "123456789012", "guarded-1": "0b1010101010"}  # as numbers they would be others
+
+
+@pytest.mark.parametrize(
+    ("pins", "kept"),
+    [
+        pytest.param("pins: {} # rows of the ledger\n", " # rows of the ledger", id="none yet"),
+        pytest.param("pins: # of people\n  base: 8277dffd181d # the first\n\n", " # of people", id="in a block"),
+        pytest.param('pins: {\n  base: "8277dffd181d",\n} # braces', " # braces", id="in braces"),
+        pytest.param("pins:  \n  base: 8277dffd181d", "", id="no line end"),
+    ],
+)
+def test_pins_take_the_place_of_pins(pins: str, kept: str) -> None:
+    """The section is written anew in its place, its comment and all else stay; without pins it is empty, not gone."""
+    text = HEAD + RUNS + "\n" + pins
+    result = appending.edited(text, add=NEW, pins=PINNED)
+    assert result.startswith(HEAD)
+    assert f"pins:{kept}\n  base: " in result
+    assert params.parse(result).pins == PINNED
+    assert appending.edited(result, add=NEW, pins=PINNED) == result
+    empty = appending.edited(result, add={}, pins={})
+    assert f"pins: {{}}{kept}" in empty.splitlines()
+    assert params.parse(empty).pins == {}
+    assert appending.edited(HEAD + pins + "\n" + RUNS, add={}, pins=PINNED).endswith(RUNS)
+
+
+def test_empty_sections_stay() -> None:
+    """What says that there is nothing, and is to hold nothing, is left as it is written."""
+    text = HEAD + RUNS + "\nanchors: {}  # none\npins: {}\n"
+    assert appending.edited(text, add={}, anchors={}, pins={}) == text
+    assert appending.edited(text, add=NEW, anchors={}, pins={}).endswith("\nanchors: {}  # none\npins: {}\n")
+
+
+@pytest.mark.parametrize("anchors", [None, ANCHOR], ids=["none", "beside anchors"])
+def test_the_first_pins_of_an_older_file(anchors: dict[str, Run] | None) -> None:
+    """A file without the section gets one after the runs, or the anchors, in the same edit; what follows stays."""
+    text = HEAD + RUNS + "\nnightly: { commit: true }\n"
+    result = appending.edited(text, add=NEW, remove=ANCHOR if anchors else (), anchors=anchors, pins=PINNED)
+    found = params.parse(result)
+    assert (found.pins, dict(found.anchors), "guarded-3" in found.runs) == (PINNED, anchors or {}, True)
+    assert result.startswith(HEAD)
+    assert result.endswith("\n\nnightly: { commit: true }\n")
+    assert appending.edited(text, add={}, pins={}) == text
 
 
 @settings(max_examples=5, deadline=None)

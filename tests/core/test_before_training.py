@@ -20,13 +20,16 @@ from tests.project import ROOT
 NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
 
 
-def write(run: str, rows: list[Row], history: tuple[futures.Generation, ...]) -> tuple[futures.Generation, ...]:
+def write(
+    run: str, rows: list[Row], history: tuple[futures.Generation, ...], times: dict[str, str]
+) -> tuple[futures.Generation, ...]:
     """The mixture of a run, as the stage writes it."""
     settings = params.load(ROOT / "params.yaml")
     both = (*history, futures.count(run, len(history), rows, rows, classes=2))
     found = forecasts.forecast(both, ["cat", "lynx"], need=1, horizon=30, policy="replace", generations=1,
                                rng=np.random.default_rng(settings.seed))  # fmt: skip
     manifest.write(RunPaths(run).mix_manifest, rows)
+    manifest.write_times(RunPaths(run).times, times)
     forecasts.write(RunPaths(run).forecasts, Outlook(run=run, history=both, forecasts=found))
     return both
 
@@ -45,7 +48,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     days = {real[0].image_id: 3, real[1].image_id: 10}
     times = {image: (NOW - timedelta(days=ago)).isoformat() for image, ago in days.items()}
     manifest.write_times(paths.VERIFIED_TIMES, times)
-    write("guarded-1", made, write("base", real, ()))
+    write("guarded-1", made, write("base", real, (), times), {})
 
 
 def test_fresh_images_are_counted_since_the_last_night() -> None:

@@ -334,3 +334,28 @@ def test_refused_values_stay_value_errors() -> None:
     """A section that is built in code refuses with a ValueError, without a place in a file."""
     with pytest.raises(schema.InvalidSection, match=r"^ratio 2, wanted a share"):
         Arm(policy="replace", ratio=2)
+
+
+def test_pins() -> None:
+    """Runs, the base and runs that retired may be pinned; without the section nothing is."""
+    pins = {"base": "0123456789ab", "guarded-1": "a" * 64, "long-ago-1": "0123456789ab"}
+    assert params.parse(text({"pins": pins})).pins == pins
+    value = yaml.safe_load(text({}))
+    del value["pins"]
+    assert params.parse(yaml.safe_dump(value)).pins == {}
+
+
+@pytest.mark.parametrize(
+    ("pins", "message"),
+    [
+        pytest.param(
+            {"base": "0123456789a"}, "pins.base: '0123456789a', wanted the first 12 or more digits", id="short"
+        ),
+        pytest.param({"base": "0123456789AB"}, "pins.base: '0123456789AB', wanted", id="capitals"),
+        pytest.param({"base": 123456789012}, "pins.base is 123456789012, wanted text", id="a number"),
+        pytest.param({"../x": "0123456789ab"}, "pins.../x: it is no name of a run", id="a path"),
+    ],
+)
+def test_pins_refused(pins: Mapping[str, Any], message: str) -> None:
+    """A pin is the beginning of a hash, in the ledger's own spelling."""
+    assert message in refusal(text({"pins": pins}))
