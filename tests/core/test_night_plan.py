@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from pipeline.core import current, judgements, night_journal, night_plan
+from pipeline.core import current, judgements, night_journal, night_plan, params
 from pipeline.core.current import Current, Promotion
 from pipeline.core.history import Weights
 from pipeline.core.judgements import Verdict
@@ -41,18 +42,8 @@ def judge(run: str, arm: str, verdict: Verdict) -> None:
 
 def planned(*past: Night, stages: list[str] | None = None, nightly: dict[str, Any] | None = None) -> Plan:
     """The plan, with what a test is about."""
-    text = build.settings_text(ARMS, RUNS).split("\nnightly:")[0]
-    settings = night_plan_settings(text, nightly or {})
-    return night_plan.plan(settings, DONE if stages is None else stages, past)
-
-
-def night_plan_settings(text: str, nightly: dict[str, Any]) -> Any:
-    """Settings with a section `nightly`."""
-    import yaml
-
-    from pipeline.core import params
-
-    return params.parse(f"{text}\n{yaml.safe_dump({'nightly': nightly})}")
+    value = yaml.safe_load(build.settings_text(ARMS, RUNS)) | {"nightly": nightly or {}}
+    return night_plan.plan(params.parse(yaml.safe_dump(value)), DONE if stages is None else stages, past)
 
 
 def past(*runs: str, **changes: Any) -> Night:
