@@ -167,6 +167,15 @@ def test_horizon(horizon: int, status: str) -> None:
     shows(night.check_horizon(found), status, str(horizon))
 
 
+def test_a_level_that_the_horizon_does_not_leave(project: Path) -> None:
+    """What the gate would refuse after hours of training is a problem before them."""
+    found = settings()
+    found = replace(found, gate=replace(found.gate, horizon=365, level=0.02))
+    (fault,) = [one for one in night.check_settings(found, project) if one.status == "problem"]
+    shows(fault, "problem", "gate.level 0.02", "365 nights", "at most 0.0105")
+    shows(night.check_budget(replace(found, gate=replace(found.gate, level=0.01))), "ok", "365 nights")
+
+
 def test_params_that_are_refused(project: Path) -> None:
     """The doctor says what params.yaml says, and goes on with its other checks."""
     (project / "params.yaml").write_text("seed: one\n")

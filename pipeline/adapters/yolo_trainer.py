@@ -15,6 +15,7 @@ import torch
 from ultralytics.data.build import InfiniteDataLoader, build_dataloader, seed_worker
 from ultralytics.models.yolo.detect import DetectionTrainer
 
+_NO_RETRY = 3  # retries after which ultralytics gives up
 STEPS_VARIABLE = "TAILWATCH_STEPS"  # reaches the workers of a multi-GPU training, which ultralytics' settings cannot
 
 
@@ -109,6 +110,8 @@ class FixedStepsTrainer(DetectionTrainer):  # type: ignore[misc]  # ultralytics 
 
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Count the steps, and stop after the last."""
+        # Where memory is short, ultralytics would halve the batch and go on: a run unlike all others, without a word.
+        self._oom_retries = _NO_RETRY
         self._steps_done += 1
         if self._steps_done >= self._rounds()[0]:
             self.stop = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,10 @@ _DISK = {
     errno.EROFS: "the file system is read-only",
     errno.EACCES: "permission denied",
 }
+# How NumPy, OpenCV, torch and the loader of libraries say it, each with an exception of its own.
+_MEMORY = re.compile(
+    "can(no|')t allocate memory|out of memory|insufficient memory|can't start new thread", re.IGNORECASE
+)
 
 
 def explain(error: OSError) -> str:
@@ -55,7 +60,25 @@ def _guarded(action: Callable[[], None], of: str) -> None:
         report("interrupted; nothing was half written. Run the command again to go on.")
         sys.exit(130)
     except OSError as error:
-        if error.errno not in _DISK:
+        if error.errno not in _DISK and not _lacks_memory(error):
             raise
-        report(f"error: {explain(error)}")
+        report(f"error: {explain(error) if error.errno in _DISK else _explain_memory(error)}")
         sys.exit(1)
+    except Exception as error:
+        if not _lacks_memory(error):
+            raise
+        report(f"error: {_explain_memory(error)}")
+        sys.exit(1)
+
+
+def _explain_memory(error: BaseException) -> str:
+    reason = (str(error).strip().splitlines() or ["nothing is left"])[0][:200].rstrip(".")
+    return (
+        f"there was not enough memory ({reason}). Lower train.batch, or stop other programs, and run the command "
+        "again; nothing was half written."
+    )
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    """Whether an error says that memory was refused; one that is killed for it says nothing."""
+    return isinstance(error, MemoryError) or _MEMORY.search(str(error)) is not None

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from pipeline.adapters import dvc_places, notices
-from pipeline.core import params, paths, timetables
+from pipeline.core import params, paths, schedules, timetables
 from pipeline.core.errors import UserError
 from pipeline.core.params import Params
 from pipeline.core.report_numbers import counted
@@ -39,6 +39,7 @@ def check_settings(settings: Params, folder: Path) -> list[Finding]:
         check_arms(settings),
         check_notices(settings.nightly.notify, settings.nightly.ping),
         check_remote(settings.nightly.remote, folder),
+        check_budget(settings),
     ]
 
 
@@ -104,6 +105,15 @@ def check_remote(name: str | None, folder: Path) -> Finding:
         message = f"no DVC remote {wanted!r}{suggestion(wanted, places.remotes)}; there are: {known}"
         return problem("night's remote", message, f"Correct nightly.remote in params.yaml. {remedy}")
     return ok("night's remote", wanted)
+
+
+def check_budget(settings: Params) -> Finding:
+    """The gates of all nights together spend no more than `gate.alpha`; the gate itself says so only after training."""
+    try:
+        schedules.require_budget(settings.gate)
+    except UserError as error:
+        return problem("night's budget", str(error).removeprefix("params.yaml ").rstrip("."), _EDIT)
+    return ok("night's budget", f"gate.alpha {settings.gate.alpha:g} for {counted(settings.gate.horizon, 'night')}")
 
 
 def check_horizon(settings: Params) -> Finding:

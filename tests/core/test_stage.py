@@ -123,3 +123,25 @@ def test_explain_unknown() -> None:
     """An error that has no words of ours keeps the system's."""
     assert stage.explain(OSError(errno.EIO, "Input/output error", "x")).startswith("Input/output error: x.")
     assert stage.explain(OSError("strange")).startswith("strange: a file.")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: 8589 bytes"),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object: Cannot allocate memory"),
+        OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
+    ],
+    ids=["python", "torch", "a GPU", "a library", "the system"],
+)
+def test_too_little_memory(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Memory that was refused is said in words, with what to do, and without a traceback."""
+    assert ended(raising(error), monkeypatch, "--run", "base") == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: there was not enough memory (")
+    assert "Lower train.batch" in said
+    assert "Traceback" not in said

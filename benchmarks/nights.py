@@ -1,0 +1,208 @@
+"""What a night costs, and whether it costs the same later on.
+
+Makes a project of one arm with a very small model, five training steps, a folder as the DVC remote and
+`nightly.commit`, and runs its nights for real. After each night it measures seconds, and seconds of the processor
+(which other programs on the machine disturb less), of the night, of `dvc status` and of `tailwatch status`, seconds of
+each stage, and the bytes of the DVC cache, the remote, the rest of the folder, dvc.lock, .git, .fiftyone and
+.tailwatch. Prints one JSON object as its last line: the figures of each night, the ratios of the last night to night 2,
+and of the medians of the last three to those of nights 2 to 4.
+
+`uv run python benchmarks/nights.py` runs 30 nights on the default pages. `--year` runs 365 on small pages, one step
+each. `--laid-out 365` does not run them: it writes what 365 nights would have left (records of retired runs, journal,
+commits, the files of retired runs on the remote) and runs the nights on top of that; the first nights are run before,
+to compare with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tests import past_nights
+from tests.project import Project, accept, create
+
+MODEL = """# As small as a detector can be: 13 thousand parameters.
+nc: 6
+backbone:
+  - [-1, 1, Conv, [8, 3, 2]]
+  - [-1, 1, Conv, [16, 3, 2]]
+  - [-1, 1, Conv, [16, 3, 2]]
+head:
+  - [[2], 1, Detect, [nc]]
+"""
+GOOD = (0, 3, 4)  # exit codes of a night that came to a verdict
+PLACES = {
+    "cache": ".dvc/cache", "database": ".fiftyone", "git": ".git", "history": "data/history", "journal": ".tailwatch",
+    "lock": "dvc.lock",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Seconds of a command: by the clock, and of the processor, its children's included."""
+
+    wall: float
+    cpu: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Night:
+    """What one night cost, with the bytes after it.
+
+    Attributes:
+        number: of the night, from 1.
+        code: its exit code.
+        night: `tailwatch nightly`.
+        status: `dvc status` after it.
+        check: `tailwatch status` after it.
+        stages: seconds of each stage, by its name without the run.
+        bytes: by place.
+    """
+
+    number: int
+    code: int
+    night: Cost
+    status: Cost
+    check: Cost
+    stages: dict[str, float]
+    bytes: dict[str, int]
+
+
+def least(params: dict[str, Any]) -> None:
+    """One arm and next to no training, on the default pages; the figures mean nothing."""
+    params["train"].update(model="models/least.yaml", steps=5)
+    params["generate"].update(labels="layout")  # so short a training finds nothing
+    params["nightly"].update(on_collapse="continue", commit=True)
+    params["arms"] = {"guarded": params["arms"]["guarded"]}
+    params["runs"] = {}
+
+
+def short(params: dict[str, Any]) -> None:
+    """Small pages and one step, for many nights."""
+    params["ingest"]["digits"]["pages"] = {"train": 40, "val": 12, "test": 24}
+    params["generate"].update(images=24)
+    params["train"].update(steps=1, batch=8)
+    params["audit"].update(replicates=100)
+
+
+def run(project: Project, *command: str) -> tuple[Cost, int, str]:
+    """Run a command of the project's own copy of the code."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = project.run(*command, timeout=3600)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Cost(wall=round(time.perf_counter() - started, 2), cpu=round(cpu, 2)), done.code, done.output
+
+
+def tailwatch(project: Project, *arguments: str) -> tuple[Cost, int, str]:
+    """Run `tailwatch` of the project's own copy of the code, which nobody changes meanwhile."""
+    return run(project, sys.executable, "-c", "from pipeline.cli import main; main()", *arguments)
+
+
+def size(place: Path) -> int:
+    """Bytes of a file, or of all files of a folder; 0 where it is not there."""
+    if place.is_file():
+        return place.stat().st_size
+    return sum((Path(folder) / name).lstat().st_size for folder, _, names in os.walk(place) for name in names)
+
+
+def sizes(project: Project) -> dict[str, int]:
+    """Bytes by place; `workspace` is all else in the folder."""
+    found = {name: size(project.folder / path) for name, path in PLACES.items()}
+    found["workspace"] = size(project.folder) - sum(found.values())
+    found["remote"] = size(project.folder.parent / "remote")
+    return found
+
+
+def make(folder: Path, *, horizon: int, small: bool) -> Project:
+    """Make the project: accepted, committed, with a remote and with a base run."""
+
+    def horizons(params: dict[str, Any]) -> None:
+        params["gate"].update(horizon=horizon, level=min(params["gate"]["level"], 0.01 * (365 / horizon) ** 0.5))
+
+    project = create(folder / "project", least, *([short] if small else []), horizons)
+    (project.folder / "models" / "least.yaml").write_text(MODEL)
+    accept(project)
+    for command in (
+        ["dvc", "remote", "add", "-d", "here", str(folder / "remote")],
+        ["dvc", "repro", "confirm-base"],
+        ["git", "config", "user.name", "a benchmark"],
+        ["git", "config", "user.email", "a@example.org"],
+        ["git", "add", "."],
+        ["git", "commit", "-qm", "before the first night"],
+    ):
+        _, code, output = run(project, *command)
+        if code:
+            sys.exit(f"{' '.join(command)}: exit code {code}\n{output}")
+    return project
+
+
+def night(project: Project) -> Night:
+    """Run one night, and measure it."""
+    cost, code, output = tailwatch(project, "nightly")
+    if code not in GOOD:
+        sys.exit(f"a night ended with exit code {code}:\n{output}")
+    newest = max((project.folder / ".tailwatch/nights").glob("*/night.json"), key=lambda path: path.stat().st_mtime)
+    record = json.loads(newest.read_text())
+    stages: dict[str, float] = {}
+    for one in record["stages"]:
+        name = one["name"].partition("@")[0]
+        stages[name] = round(stages.get(name, 0) + one["seconds"], 2)
+    status, _, said = run(project, "dvc", "status")
+    if "up to date" not in said:
+        sys.exit(f"after the night something is out of date:\n{said}")
+    check, _, _ = tailwatch(project, "status")
+    done = Night(number=record["number"], code=code, night=cost, status=status, check=check, stages=stages,
+                 bytes=sizes(project))  # fmt: skip
+    sys.stderr.write(f"{json.dumps(asdict(done))}\n")
+    return done
+
+
+def ratios(nights: Sequence[Night]) -> dict[str, float]:
+    """Of the last night to night 2, and of the medians of the last three to those of nights 2 to 4."""
+    found: dict[str, float] = {}
+    for what in ("night", "status", "check"):
+        for kind in ("wall", "cpu"):
+            values = [getattr(getattr(one, what), kind) for one in nights]
+            found[f"{what} {kind}"] = round(values[-1] / values[1], 3)
+            found[f"{what} {kind}, medians"] = round(statistics.median(values[-3:]) / statistics.median(values[1:4]), 3)
+    for what in ("report", "review"):
+        values = [one.stages.get(what, 0) for one in nights]
+        found[f"{what} wall, medians"] = round(statistics.median(values[-3:]) / statistics.median(values[1:4]), 3)
+    return found
+
+
+def main() -> None:
+    """Run the nights that are asked for."""
+    parser = argparse.ArgumentParser(description="What a night costs.")
+    parser.add_argument("--nights", type=int, help="nights to run (default 30, of a year 365)")
+    parser.add_argument("--year", action="store_true", help="small pages and one step a training")
+    parser.add_argument(
+        "--laid-out", type=int, default=0, metavar="N", help="nights of a past that is written, not run"
+    )
+    parser.add_argument("--folder", type=Path, help="where the project is made, and stays")
+    arguments = parser.parse_args()
+    number = arguments.nights or (365 if arguments.year else 30)
+    with tempfile.TemporaryDirectory() as temporary:
+        small = arguments.year or arguments.laid_out > 0
+        folder = arguments.folder or Path(temporary)
+        project = make(folder, horizon=max(30, number, arguments.laid_out + number), small=small)
+        nights = [night(project) for _ in range(number)]
+        if arguments.laid_out:
+            past_nights.lay_out(project, arguments.laid_out)
+            nights += [night(project) for _ in range(number)]
+    print(json.dumps({"nights": [asdict(one) for one in nights], "ratios": ratios(nights)}))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Nights that are killed, filled up, starved and crowded, against real processes."""
