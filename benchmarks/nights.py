@@ -4,8 +4,9 @@ Makes a project of one arm with a very small model, five training steps, a folde
 `nightly.commit`, and runs its nights for real. After each night it measures seconds, and seconds of the processor
 (which other programs on the machine disturb less), of the night, of `dvc status` and of `tailwatch status`, seconds of
 each stage, and the bytes of the DVC cache, the remote, the rest of the folder, dvc.lock, .git, .fiftyone and
-.tailwatch. Prints one JSON object as its last line: the figures of each night, the ratios of the last night to night 2,
-and of the medians of the last three to those of nights 2 to 4.
+.tailwatch. A machine is not the same an hour later: at the end night 2 and the last night are run again in turns, each
+from a copy of the project as it was before. Prints one JSON object as its last line: the figures of each night, those
+of the turns, and the ratios of the last night to night 2, as medians of the turns.
 
 `uv run python benchmarks/nights.py` runs 30 nights on the default pages. `--year` runs 365 on small pages, one step
 each. `--laid-out 365` does not run them: it writes what 365 nights would have left (records of retired runs, journal,
@@ -19,6 +20,7 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import statistics
 import sys
 import tempfile
@@ -134,7 +136,7 @@ def make(folder: Path, *, horizon: int, small: bool) -> Project:
     (project.folder / "models" / "least.yaml").write_text(MODEL)
     accept(project)
     for command in (
-        ["dvc", "remote", "add", "-d", "here", str(folder / "remote")],
+        ["dvc", "remote", "add", "-d", "here", "../remote"],
         ["dvc", "repro", "confirm-base"],
         ["git", "config", "user.name", "a benchmark"],
         ["git", "config", "user.email", "a@example.org"],
@@ -168,17 +170,30 @@ def night(project: Project) -> Night:
     return done
 
 
-def ratios(nights: Sequence[Night]) -> dict[str, float]:
-    """Of the last night to night 2, and of the medians of the last three to those of nights 2 to 4."""
+def copied(project: Project, folder: Path) -> Project:
+    """The project and its remote as they are, in another folder, where DVC has looked at every file once."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for one in (project.folder, project.folder.parent / "remote"):
+        shutil.copytree(one, folder / one.name, symlinks=True)
+    copy = Project(folder / project.folder.name)
+    run(copy, "dvc", "status")
+    return copy
+
+
+def in_turns(early: Project, late: Project, folder: Path, *, turns: int) -> list[tuple[Night, Night]]:
+    """Run the next night of both projects in turns, each time from a copy."""
+    return [(night(copied(early, folder / "turn")), night(copied(late, folder / "turn"))) for _ in range(turns)]
+
+
+def ratios(turns: Sequence[tuple[Night, Night]]) -> dict[str, float]:
+    """Of the late night to the early one: the median of the turns."""
     found: dict[str, float] = {}
     for what in ("night", "status", "check"):
         for kind in ("wall", "cpu"):
-            values = [getattr(getattr(one, what), kind) for one in nights]
-            found[f"{what} {kind}"] = round(values[-1] / values[1], 3)
-            found[f"{what} {kind}, medians"] = round(statistics.median(values[-3:]) / statistics.median(values[1:4]), 3)
+            values = [getattr(getattr(late, what), kind) / getattr(getattr(early, what), kind) for early, late in turns]
+            found[f"{what} {kind}"] = round(statistics.median(values), 3)
     for what in ("report", "review"):
-        values = [one.stages.get(what, 0) for one in nights]
-        found[f"{what} wall, medians"] = round(statistics.median(values[-3:]) / statistics.median(values[1:4]), 3)
+        found[f"{what} wall"] = round(statistics.median(b.stages.get(what, 0) / a.stages[what] for a, b in turns), 3)
     return found
 
 
@@ -190,18 +205,24 @@ def main() -> None:
     parser.add_argument(
         "--laid-out", type=int, default=0, metavar="N", help="nights of a past that is written, not run"
     )
-    parser.add_argument("--folder", type=Path, help="where the project is made, and stays")
+    parser.add_argument("--folder", type=Path, help="where the projects are made, and stay")
+    parser.add_argument("--turns", type=int, default=3, metavar="N", help="times that early and late are compared")
     arguments = parser.parse_args()
     number = arguments.nights or (365 if arguments.year else 30)
     with tempfile.TemporaryDirectory() as temporary:
         small = arguments.year or arguments.laid_out > 0
         folder = arguments.folder or Path(temporary)
         project = make(folder, horizon=max(30, number, arguments.laid_out + number), small=small)
-        nights = [night(project) for _ in range(number)]
+        nights = [night(project)]
+        early = copied(project, folder / "early")
+        nights += [night(project) for _ in range(number - 2)]
         if arguments.laid_out:
             past_nights.lay_out(project, arguments.laid_out)
-            nights += [night(project) for _ in range(number)]
-    print(json.dumps({"nights": [asdict(one) for one in nights], "ratios": ratios(nights)}))  # noqa: T201
+            nights.append(night(project))
+        turns = in_turns(early, project, folder, turns=arguments.turns)
+    told = {"nights": nights, "turns": [one for pair in turns for one in pair]}
+    told_as = {name: [asdict(one) for one in some] for name, some in told.items()}
+    print(json.dumps({**told_as, "ratios": ratios(turns)}))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -56,11 +56,6 @@ def accept(*, reviewer: str, reason: str) -> Entry:
 def _ingested() -> list[tuple[Row, Standing]]:
     """The ingested images with what holds for each."""
     rows = manifest.read(paths.REAL_MANIFEST)
-    found = standing.standings(
-        ledger.read(paths.LEDGER) if paths.LEDGER.exists() else [],
-        [(row.image_id, row.label_digest) for row in rows],
-        paths.IMPORTS,
-        paths.CORRECTIONS,
-        min_agreement=params.load().review.min_agreement,
-    )
+    entries = ledger.read(paths.LEDGER) if paths.LEDGER.exists() else []
+    found = standing.of_rows(entries, rows, min_agreement=params.load().review.min_agreement)
     return [(row, found[row.image_id]) for row in rows]

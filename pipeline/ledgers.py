@@ -176,8 +176,7 @@ def conflicts() -> str:
     least = params.load().review.min_agreement
     entries = ledger.read(paths.LEDGER)
     known = {row.image_id: row for row in manifest.read(paths.REAL_MANIFEST)}
-    items = [(row.image_id, row.label_digest) for row in known.values()]
-    found = list(standing.standings(entries, items, paths.IMPORTS, paths.CORRECTIONS, min_agreement=least).values())
+    found = list(standing.of_rows(entries, known.values(), min_agreement=least).values())
     found += standing.elsewhere(entries, known.keys(), min_agreement=least)
     open_ones = [one for one in found if one.state == "conflict"]
     lines = [line for one in open_ones for line in _disagreement(one, known.get(one.image_id))]

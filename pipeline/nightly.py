@@ -59,8 +59,9 @@ def run() -> int:
     except _Signalled:  # before anything had begun
         return EXIT_CODES["stopped"]
     except UserError as error:
-        _tell(settings.nightly, "failure", Told(title=f"FAILED: no night ({Path.cwd().name})", body=str(error)))
-        raise
+        said = _hidden(settings.nightly, str(error))
+        _tell(settings.nightly, "failure", Told(title=f"FAILED: no night ({Path.cwd().name})", body=said))
+        raise UserError(said) from None
 
 
 def _night(settings: Params) -> int:
@@ -80,7 +81,7 @@ def _night(settings: Params) -> int:
     except OSError as error:
         end = _cut(journal, "failed", stage.explain(error))
     except Exception as error:  # noqa: BLE001 - whatever it is, people have to hear of it
-        _keep_traceback(journal)
+        _keep_traceback(settings.nightly, journal)
         end = _cut(journal, "failed", f"{type(error).__name__}: {error}. {_AGAIN}")
     return _finish(settings.nightly, journal, end, time.monotonic() - started)
 
@@ -139,11 +140,11 @@ def _hidden(nightly: Nightly, text: str) -> str:
     return without(text, *addresses, *(os.environ.get(one.removeprefix("env:"), "") for one in addresses))
 
 
-def _keep_traceback(journal: Journal | None) -> None:
+def _keep_traceback(nightly: Nightly, journal: Journal | None) -> None:
     """Put the traceback of a fault of Tailwatch's own into the night's log, where whoever reports it finds it."""
     if journal is not None:
         with contextlib.suppress(OSError), journal.night.log.open("a") as log:
-            log.write(traceback.format_exc())
+            log.write(_hidden(nightly, traceback.format_exc()))
 
 
 @contextlib.contextmanager

@@ -67,8 +67,7 @@ def main() -> None:
     with files.fresh_folder(paths.REPORT_PLOTS) as folder:
         for name, text in tables.items():
             files.write_text(folder / name, text)
-    review = report_review.summary(entries, min_agreement=settings.review.min_agreement)
-    files.write_text(paths.REPORT_SUMMARY, report_files.summary(history) + review)
+    files.write_text(paths.REPORT_SUMMARY, report_files.summary(history) + report_review.summary(review_topic))
     files.write_json(paths.REPORT_METRICS, report_files.metrics(history))
     files.write_text(paths.REPORT_PICTURE, picture)
     files.write_text(paths.REPORT_PAGE, html)

@@ -31,6 +31,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.history import Out, Record, Weights
 from pipeline.core.params import Params
 from pipeline.core.paths import RunPaths
+from pipeline.core.report_numbers import counted
 from pipeline.core.schema import suggestion
 from pipeline.core.sections import Run
 
@@ -155,27 +156,6 @@ def _lacking(store: Store, out: Out) -> int:
     return len(absent - store.on_remote(absent))
 
 
-def push() -> int:
-    """Bring the files of retired runs to the remote, as far as the cache has them: `dvc push` does not know of them.
-
-    Only a run that retired before it was pushed has any that are not there yet. Of runs that are about to be pruned
-    every file is asked for; it is a few runs a night.
-
-    Returns:
-        The number of objects that could not be brought.
-
-    Raises:
-        UserError: the remote does not answer, or a file of the project cannot be read.
-    """
-    settings = params.load()
-    records = history.retired(settings.runs)
-    kept = _kept(settings, records)
-    store = Store(settings.nightly.remote)
-    outs = {stays: [out for run, one in records.items() if (run in kept) is stays for out in one.outs]
-            for stays in (True, False)}  # fmt: skip
-    return sum(store.push(some, trusting=stays) for stays, some in outs.items())
-
-
 def _kept(settings: Params, records: Mapping[str, Record]) -> dict[str, str]:
     """The retired runs that keep their files, with the reason."""
     in_use = {one.now.run for one in current.read_all(settings.arms).values()}
@@ -188,7 +168,7 @@ class Pruned:
 
     Attributes:
         removed: bytes by run.
-        missing: objects that the remote lacks, by run whose files stay therefore.
+        missing: objects that the remote lacks, and that could not be brought there, by run whose files stay therefore.
         kept: retired runs that keep their files, with the reason.
         refused: why nothing at all is removed; empty where that is not so.
         dry_run: nothing was removed.
@@ -203,6 +183,9 @@ class Pruned:
 
 def prune(*, dry_run: bool = False) -> Pruned:
     """Remove the files of retired runs that `nightly.keep` does not name from the local cache, if the remote has them.
+
+    What it lacks is brought there first: files of runs that retired before they were pushed, of which `dvc push` does
+    not know any more, and files that it lost.
 
     Args:
         dry_run: say what would be removed, and remove nothing.
@@ -225,8 +208,11 @@ def prune(*, dry_run: bool = False) -> Pruned:
     protected |= {
         one for run in kept for out in records[run].outs if store.cached([out.md5]) for one in store.objects(out) or ()
     }
-    remote = store.on_remote({one for objects in candidates.values() for one in objects})
-    pruning = retirement.prune(candidates, protected=protected, remote=remote)
+    wanted = {one for objects in candidates.values() for one in objects}
+    pruning = retirement.prune(candidates, protected=protected, remote=store.on_remote(wanted))
+    if pruning.missing and not dry_run:
+        store.push([out for run in pruning.missing for out in there[run].outs])
+        pruning = retirement.prune(candidates, protected=protected, remote=store.on_remote(wanted))
     removed = {run: store.size(objects) for run, objects in pruning.removable.items()}
     if not dry_run:
         _clear_workspace({run: there[run] for run in removed}, retirement.read_of_anchors(settings, records), settings)
@@ -239,8 +225,8 @@ def _refusal(store: Store) -> str:
     """Why nothing may be removed; empty where it may."""
     if not store.has_remote:
         return (
-            "there is no DVC remote, so these files are nowhere else. Add one with `uv run dvc remote add -d NAME URL` "
-            "and push with `uv run dvc push`"
+            "there is no DVC remote, so these files are nowhere else. Add one with `uv run dvc remote add -d NAME URL`,"
+            " push with `uv run dvc push`, then prune again"
         )
     if store.is_shared:
         return "other projects share the DVC cache, and may need these files"
@@ -260,10 +246,9 @@ def as_text(pruned: Pruned) -> str:
     lines = [f"{run}: stays ({reason})" for run, reason in pruned.kept.items()]
     word = "would remove" if pruned.dry_run else "removed"
     lines += [f"{run}: {word} {_megabytes(size)} from the local cache" for run, size in pruned.removed.items()]
+    way = "would be brought there first" if pruned.dry_run else "could not be brought there, so it stays whole"
     lines += [
-        f"{run}: stays whole, for the remote lacks {number} of its files; `uv run dvc push` first"
-        if run in pruned.kept
-        else f"{run}: stays whole, for the remote lacks {number} of its files"
+        f"{run}: the remote lacks {counted(number, 'file')} of it, which {way}"
         for run, number in pruned.missing.items()
     ]
     if pruned.refused:

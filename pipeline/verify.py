@@ -132,13 +132,7 @@ def _versions(sources: Sources, entries: Sequence[Entry], settings: Params) -> t
 def _version(sources: Sources, entries: Sequence[Entry], settings: Params, oldest: Division | None) -> Version:
     found, least = sources.found, settings.review.min_agreement
     held = Held(
-        real=standing.standings(
-            entries,
-            [(row.image_id, row.label_digest) for row in found],
-            paths.IMPORTS,
-            paths.CORRECTIONS,
-            min_agreement=least,
-        ),
+        real=standing.of_rows(entries, found, min_agreement=least),
         elsewhere=standing.elsewhere(entries, {row.image_id for row in found}, min_agreement=least),
     )
     return Version(

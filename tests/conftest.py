@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+from pipeline.core import params
+
+# How long an example takes says nothing on a busy machine; what hangs is ended by pytest-timeout.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick() -> Iterator[None]:
+    """Leave out, in the tests' own process, what costs time and shows nothing.
+
+    No test loses power, so nothing has to wait for the disk; and one text of params.yaml is read once.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        patch.setattr(params, "parse", functools.cache(params.parse))
+        yield
 
 
 @pytest.fixture(scope="session")

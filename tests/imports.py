@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
 
+@functools.cache
 def modules() -> dict[str, Path]:
     """Every module under ``pipeline``, by its dotted name."""
     found = {}
@@ -17,18 +19,20 @@ def modules() -> dict[str, Path]:
     return found
 
 
-def imported(path: Path) -> set[str]:
+@functools.cache
+def imported(path: Path) -> frozenset[str]:
     """Dotted names of all that a file imports, also inside functions."""
-    names = set()
+    names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+    return frozenset(names)
 
 
-def closure(name: str) -> set[Path]:
+@functools.cache
+def closure(name: str) -> frozenset[Path]:
     """The files of the project that a module runs: itself and all it imports, without empty ``__init__`` files."""
     known = modules()
     todo, seen = [name], set()
@@ -37,4 +41,4 @@ def closure(name: str) -> set[Path]:
         if current in known and current not in seen:
             seen.add(current)
             todo.extend(imported(known[current]))
-    return {known[one].relative_to(ROOT) for one in seen if known[one].read_text().strip()}
+    return frozenset(known[one].relative_to(ROOT) for one in seen if known[one].read_text().strip())

@@ -259,7 +259,7 @@ class TestDraws:
         missed=st.lists(st.floats(0, 0.9), min_size=1, max_size=40),
         share=st.floats(0.01, 0.99),
     )
-    @examples(max_examples=50, deadline=None)
+    @examples(max_examples=50)
     def test_a_loss_adds_up(self, missed: list[float], share: float) -> None:
         """The chances of being lost are chances, add up to the loss, and are no smaller for harder boxes."""
         rates = np.array(missed)

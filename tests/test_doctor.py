@@ -367,20 +367,23 @@ def test_mongod_lacks_several_libraries(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("lines", "message"),
+    ("lines", "message", "advice"),
     [
-        pytest.param(["kill -ILL $$"], "lacks AVX", id="illegal instruction"),
-        pytest.param(["kill -KILL $$"], "want of memory", id="killed"),
-        pytest.param(["echo boom >&2", "exit 3"], "exit code 3: boom", id="exit code"),
+        pytest.param(["kill -ILL $$"], "lacks AVX", "FIFTYONE_DATABASE_URI", id="illegal instruction"),
+        pytest.param(["kill -KILL $$"], "want of memory", "Stop other programs", id="killed"),
+        pytest.param(["echo boom >&2", "exit 3"], "exit code 3: boom", "--reinstall-package", id="exit code"),
         pytest.param(
-            ["echo 'libc.so.6: version `GLIBC_2.99'\"' not found\" >&2", "exit 1"], "too new", id="old system"
+            ["echo 'libc.so.6: version `GLIBC_2.99'\"' not found\" >&2", "exit 1"], "too new", "Use Debian 12",
+            id="old system",
         ),
-        pytest.param(["exec sleep 60"], "gives nothing for 0.3 s", id="hangs"),
+        pytest.param(["exec sleep 60"], "gives nothing for 0.3 s", "--reinstall-package", id="hangs"),
     ],
-)
-def test_mongod_that_fails(tmp_path: Path, lines: list[str], message: str) -> None:
-    """However mongod ends, the finding says how."""
-    shows(database.check_mongod(script(tmp_path / "mongod", *lines), timeout=0.3), "problem", message)
+)  # fmt: skip
+def test_mongod_that_fails(tmp_path: Path, lines: list[str], message: str, advice: str) -> None:
+    """However mongod ends, the finding says how, and what helps: to install anew only where the server is at fault."""
+    finding = database.check_mongod(script(tmp_path / "mongod", *lines), timeout=0.3)
+    shows(finding, "problem", message, advice)
+    assert ("--reinstall" in str(finding.remedy)) == ("--reinstall" in advice)
 
 
 def test_mongod_starts_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -400,6 +403,8 @@ def test_mongod_that_ends_at_start(tmp_path: Path) -> None:
     ]
     mongod = script(tmp_path / "mongod", *(f"echo '{json.dumps(entry)}'" for entry in entries), "exit 100")
     shows(database.check_start(mongod), "problem", "exit code 100: Location: DBPathInUse: lock held")
+    killed = script(tmp_path / "mongod", "kill -KILL $$")
+    shows(database.check_start(killed), "problem", "was killed, most often for want of memory", "Stop other programs")
 
 
 def test_mongod_that_never_listens(tmp_path: Path) -> None:

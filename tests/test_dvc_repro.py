@@ -26,11 +26,11 @@ def log(tmp_path: Path) -> Path:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, log: Path, code: str, *, minutes: float = 1.0) -> tuple[Done, list[str]]:
-    """Run code in DVC's place; what came of it, and the stages that were told."""
+    """Run code in DVC's place; what came of it, and the stages that were told. The limit holds once it has a child."""
     monkeypatch.setattr(dvc_repro, "_DVC", (sys.executable, "-u", "-c", code))
     told: list[str] = []
     done = dvc_repro.run(
-        ["repro"], log=log, limit=lambda _: minutes,
+        ["repro"], log=log, limit=lambda _: minutes if "child " in log.read_text() else 1.0,
         on_stage=lambda name, seconds: told.append(f"{name} {'begins' if seconds is None else 'ends'}"),
     )  # fmt: skip
     return done, told
@@ -86,6 +86,20 @@ raise SystemExit(255)
     assert told == ["train@a begins", "train@a ends"]
 
 
+@pytest.mark.parametrize("end", ["\\n", ""], ids=["a whole line", "a line that was cut off"])
+def test_no_address_is_logged(monkeypatch: pytest.MonkeyPatch, log: Path, end: str) -> None:
+    """The address of a remote, with the password in it, is not in the log, however it comes."""
+    code = f"""
+import sys, time
+for part in ("Collecting\\nERROR: failed to connect to ht", "tps://user:s3cret@exam", "ple.org/x{end}"):
+    sys.stdout.write(part); sys.stdout.flush(); time.sleep(0.02)
+raise SystemExit(1)
+"""
+    done, _ = run(monkeypatch, log, code)
+    assert done.fault == "failed to connect to https://***"
+    assert log.read_text() == "$ dvc repro\nCollecting\nERROR: failed to connect to https://***\n"
+
+
 def test_only_dvc_says_something(monkeypatch: pytest.MonkeyPatch, log: Path) -> None:
     """A stage that was killed says nothing: then DVC's line is the fault."""
     line = "ERROR: failed to reproduce 'train@a': failed to run: python -m pipeline.train --run a, exited with -9"
@@ -95,7 +109,7 @@ def test_only_dvc_says_something(monkeypatch: pytest.MonkeyPatch, log: Path) -> 
 
 def test_a_limit_ends_the_whole_group(monkeypatch: pytest.MonkeyPatch, log: Path) -> None:
     """What takes longer than its limit is ended, with what it started, and the limit is given."""
-    code = f"{SLEEPER}print(\"Running stage 'train@a':\", flush=True); p.wait()"
+    code = f"print(\"Running stage 'train@a':\", flush=True); {SLEEPER}p.wait()"
     done, _ = run(monkeypatch, log, code, minutes=1 / 60)
     assert (done.late, done.stage) == (1 / 60, "train@a")
     assert is_gone(child_of(log))

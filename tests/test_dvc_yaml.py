@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
@@ -134,16 +135,22 @@ def _chains(function: ast.FunctionDef) -> Iterator[list[str]]:
             yield chain
 
 
+@functools.cache
+def sections_of(path: Path) -> frozenset[tuple[str, ...]]:
+    """What a file reads of params.yaml: the attributes that its functions take of it."""
+    tree = ast.parse((ROOT / path).read_text())
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    return frozenset(tuple(chain) for function in functions for chain in _chains(function))
+
+
 def sections_read(module: str) -> set[str]:
     """What a stage reads of params.yaml: whole sections, or keys of those that are not its own."""
     found: set[str] = set()
     for path in closure(f"pipeline.{module}") - {Path("pipeline/core/params.py")}:
-        for node in ast.walk(ast.parse((ROOT / path).read_text())):
-            if isinstance(node, ast.FunctionDef):
-                for first, *rest in _chains(node):
-                    section = "runs" if first == "run" else first
-                    whole = section in (module, "runs", "arms") or not rest
-                    found.add(section if whole else f"{section}.{rest[0]}")
+        for first, *rest in sections_of(path):
+            section = "runs" if first == "run" else first
+            whole = section in (module, "runs", "arms") or not rest
+            found.add(section if whole else f"{section}.{rest[0]}")
     return {one for one in found if one.split(".")[0] not in found - {one}}
 
 

@@ -203,7 +203,7 @@ def test_equal_confidences_are_ranked_as_in_pycocotools(fo: Any) -> None:
 _SPREAD = st.integers(0, 2**32 - 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=_SPREAD, classwise=st.booleans(), iou=st.sampled_from([0.2, 0.5, 0.75]), crowds=st.booleans())
 def test_matches_are_those_of_fiftyones_matching(
     fo: Any, *, seed: int, classwise: bool, iou: float, crowds: bool

@@ -114,14 +114,14 @@ def check_curves(curves: Curves, run: COCOeval, *, confidence: bool = True) -> N
     np.testing.assert_allclose(curves.recall, run.eval["recall"][:, :, 0, 0], atol=1e-9, rtol=0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(found=FOUND, labels=LABELS, iou=st.sampled_from([0.3, 0.5, 0.75]))
 def test_matches_are_those_of_pycocotools(found: list[Found], labels: list[Label], iou: float) -> None:
     """With crowds, ties, and classes that only one side has, each detection matches what pycocotools matches it to."""
     check_pairs(matcher(found, labels).pairs(iou), found, labels, oracle(found, labels, ious=[iou]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(found=FOUND, labels=LABELS, most=st.sampled_from([2, 100]))
 def test_curves_are_those_of_pycocotools(found: list[Found], labels: list[Label], most: int) -> None:
     """Precision, confidence and recall at ten IoU thresholds are pycocotools', also where detections are cut off."""
@@ -129,7 +129,7 @@ def test_curves_are_those_of_pycocotools(found: list[Found], labels: list[Label]
     check_curves(matcher(found, labels).curves(IOU_THRESHOLDS, most=most), run)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(found=FOUND, labels=LABELS)
 def test_matches_of_mixed_classes_are_those_of_pycocotools(found: list[Found], labels: list[Label]) -> None:
     """Without regard to class, and without crowds, the matches are those of pycocotools with ``useCats = 0``."""
@@ -139,7 +139,7 @@ def test_matches_of_mixed_classes_are_those_of_pycocotools(found: list[Found], l
     check_pairs(matcher(found, labels, classwise=False).pairs(0.5), found, labels, run)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(found=FOUND, labels=LABELS, most=st.sampled_from([2, 100]))
 def test_curves_of_mixed_classes_are_those_of_pycocotools(found: list[Found], labels: list[Label], most: int) -> None:
     """Where all is of one class, mixing the classes changes nothing: the curves stay pycocotools'.
@@ -152,7 +152,7 @@ def test_curves_of_mixed_classes_are_those_of_pycocotools(found: list[Found], la
     check_curves(matcher(found, labels, classwise=False).curves(IOU_THRESHOLDS, most=most), run, confidence=False)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(found=FOUND, labels=LABELS)
 def test_both_matchers_of_the_project_agree(found: list[Found], labels: list[Label]) -> None:
     """The audit's AP and matches, and those that FiftyOne shows, are the same to the last digits."""

@@ -14,12 +14,13 @@ import pytest
 
 from pipeline import report
 from pipeline.adapters import charts
-from pipeline.core import judgements, manifest, paths, reporting
+from pipeline.core import files, judgements, manifest, paths, reporting
 from pipeline.core.errors import UserError
 from pipeline.core.figures import Figure, ReliabilityBin
 from pipeline.core.paths import RunPaths
 from pipeline.core.report_charts import Decline, DeclineChart, LineChart, ReliabilityChart
 from tests import report_builders as build
+from tests.project import ROOT
 
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>$a_b$"
 
@@ -206,6 +207,19 @@ def test_ids_within_the_page_are_unique(page: str) -> None:
     ids = [value for _, attributes in Reader(page).elements for name, value in attributes.items() if name == "id"]
     assert len(ids) == len(set(ids)) > 0
     assert set(re.findall(r'(?:url\(|href=")#([^")]+)', page)) <= {str(one) for one in ids}
+
+
+def test_no_generation_yet(folder: Path) -> None:
+    """With the base run alone there is a report, which says so, and the folder of verdicts is there for it to read."""
+    build.project(folder)
+    arms, _ = build.two_arms()
+    files.write_text(paths.PARAMS, build.settings_text(arms, {}))
+    report.main()
+    page = Reader(paths.REPORT_PAGE.read_text())
+    assert "No generation was made yet." in page.text
+    assert page.text.count("no run yet") == len(arms)
+    assert "- **tame**: no run yet." in paths.REPORT_SUMMARY.read_text()
+    assert (ROOT / paths.GATES / "README.md").exists(), "without a folder of verdicts DVC stops before the report"
 
 
 def test_hostile_names_are_only_text(hostile_page: str) -> None:

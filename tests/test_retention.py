@@ -235,9 +235,15 @@ def test_what_was_never_pushed_is_pushed(folder: Path) -> None:
     """A run that retired before it was pushed is tracked by nothing any more: it is pushed by itself, then pruned."""
     project.create(6)
     night()
-    assert set(retention.prune().missing) == {"tame-1", "tame-2"}
-    assert retention.push() == 0
-    assert retention.prune().missing == {}
+    before = project.cached()
+    dry = retention.prune(dry_run=True)
+    assert set(dry.missing) == {"tame-1", "tame-2"}
+    assert "tame-1: the remote lacks" in retention.as_text(dry)
+    assert "which would be brought there first" in retention.as_text(dry)
+    assert not project.REMOTE.exists()
+    assert project.cached() == before
+    done = retention.prune()
+    assert (set(done.removed), done.missing) == ({"tame-1", "tame-2"}, {})
     assert not project.cached() & {history.read("tame-1").weights.md5}
     retention.restore("tame-1")
     assert RunPaths("tame-1").weights.read_bytes() == b"the weights of tame-1"
@@ -246,32 +252,32 @@ def test_what_was_never_pushed_is_pushed(folder: Path) -> None:
 def test_what_the_remote_lost_is_pushed_again(folder: Path) -> None:
     """What was pushed once and is gone from the remote is brought there again before the run is pruned."""
     project.create(6)
-    night()
-    retention.push()
-    weights = history.read("tame-1").weights.md5
-    away = project.REMOTE / "files/md5" / weights[:2] / weights[2:]
-    away.chmod(0o644)
-    away.unlink()
-    assert set(retention.prune().missing) == {"tame-1"}
-    retention.push()
-    assert away.read_bytes() == b"the weights of tame-1"
-    assert set(retention.prune().removed) == {"tame-1"}
-
-
-def test_prune_leaves_a_run_that_the_remote_lacks(folder: Path) -> None:
-    """With one object missing there, all of that run stays, it is said which, and the others go."""
-    project.create(6)
     project.push()
     night()
     weights = history.read("tame-1").weights.md5
     away = project.REMOTE / "files/md5" / weights[:2] / weights[2:]
     away.chmod(0o644)
     away.unlink()
+    assert retention.prune(dry_run=True).missing == {"tame-1": 1}
+    assert set(retention.prune().removed) == {"tame-1", "tame-2"}
+    assert away.read_bytes() == b"the weights of tame-1"
+
+
+def test_prune_leaves_a_run_that_the_remote_lacks(folder: Path) -> None:
+    """With an object that is nowhere any more, all else of that run stays, it is said which, and the others go."""
+    project.create(6)
+    project.push()
+    night()
+    weights = history.read("tame-1").weights.md5
+    for store in (project.REMOTE / "files/md5", project.CACHE):
+        (store / weights[:2] / weights[2:]).unlink()
+    before = {one for out in history.read("tame-1").outs for one in Store().objects(out) or ()} & project.cached()
     done = CliRunner().invoke(cli.main, ["prune"])
     assert done.exit_code == 0, done.output
-    assert "tame-1: stays whole, for the remote lacks 1 of its files" in done.output
+    assert "tame-1: the remote lacks 1 file of it, which could not be brought there, so it stays whole" in done.output
     assert "tame-2: removed" in done.output
-    assert weights in project.cached()
+    assert before
+    assert before <= project.cached()
 
 
 def test_prune_without_a_remote(folder: Path) -> None:

@@ -106,17 +106,6 @@ def _scalar(md5: str) -> str:
     return f"'{md5}'" if set(md5) <= set("0123456789e") else md5
 
 
-def read_outs(path: Path) -> tuple[Out, ...]:
-    """Outputs of a .dvc file, by paths relative to the project's folder; none where the file is not there.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    listed = _loaded(_text(path), path).get("outs") or ()
-    inside = [{**out, "path": (path.parent / str(out["path"])).as_posix()} for out in listed]
-    return _outs(inside, "outs", path)
-
-
 def _text(path: Path) -> str:
     try:
         return path.read_text()

@@ -58,10 +58,14 @@ class _Watch:
     rest: bytes = b""
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=_TAIL))
 
-    def read(self, data: bytes) -> None:
+    def follow(self, data: bytes, out: BinaryIO) -> None:
+        """Log whole lines, and see what they say. No address is left in them: that of a remote may have a password."""
         *lines, self.rest = (self.rest + data).split(b"\n")
-        for line in lines:
-            self._line(line.decode(errors="replace").rpartition("\r")[2].rstrip())
+        said = [masked(line.decode(errors="replace")) for line in lines]
+        out.write("".join(f"{line}\n" for line in said).encode())
+        out.flush()
+        for line in said:
+            self._line(line.rpartition("\r")[2].rstrip())
 
     def _line(self, line: str) -> None:
         self.tail.append(line)
@@ -85,7 +89,7 @@ class _Watch:
         """What a stage, or else DVC, said last was wrong."""
         found = [match[2] for line in self.tail if (match := _FAULT.match(line))]
         own = [text for text in found if not text.startswith(_AGAIN)]
-        return masked((own or found or [""])[-1])
+        return (own or found or [""])[-1]
 
 
 def run(
@@ -121,6 +125,8 @@ def run(
             late = _follow(process, out, watch)
         finally:
             _end(process)
+            if watch.rest:
+                watch.follow(b"\n", out)
     stage = watch.stage
     watch.end()
     code = process.returncode
@@ -140,9 +146,7 @@ def _follow(process: subprocess.Popen[bytes], out: BinaryIO, watch: _Watch) -> f
         ended = process.poll() is not None
         ready, _, _ = select.select([pipe], [], [], 0 if ended else min(left, 0.5))
         data = os.read(pipe, _CHUNK) if ready else b""
-        out.write(data)
-        out.flush()
-        watch.read(data)
+        watch.follow(data, out)
         if not data and (ended or ready):
             process.wait()
             return None

@@ -178,17 +178,14 @@ class Store:
                 transfer(self._remote, self._cache, [HashInfo("md5", one) for one in sorted(there)], verify=True)
         return set(objects) - self.cached(objects)
 
-    def push(self, outs: Collection[Out], *, trusting: bool) -> int:
+    def push(self, outs: Collection[Out]) -> int:
         """Bring outputs that are in the cache to the remote; returns the number of objects that could not be brought.
 
-        Args:
-            outs: to be brought.
-            trusting: whether files of a folder that was pushed before are taken to be there still, as `dvc push` does.
+        Every file is asked for; `dvc push` takes those of a folder that was pushed before to be there still.
 
         Raises:
             UserError: the remote does not answer.
         """
-        from dvc_data.hashfile.db import get_index
         from dvc_data.hashfile.hash_info import HashInfo
         from dvc_data.hashfile.transfer import transfer
 
@@ -197,8 +194,7 @@ class Store:
             return 0
         wanted = [HashInfo("md5", one) for one in sorted(there)]
         with _reached():
-            index = get_index(self._remote) if trusting else None
-            done = transfer(self._cache, self._remote, wanted, dest_index=index, cache_odb=self._cache, shallow=False)
+            done = transfer(self._cache, self._remote, wanted, cache_odb=self._cache, shallow=False)
         return len(done.failed)
 
     def check_out(self, out: Out, target: Path) -> list[str]:

@@ -159,9 +159,7 @@ def _remove_run(fo: Any, dataset: Any, run: str) -> None:
             dataset.delete_saved_view(view)
     if eval_key_of(run) in dataset.list_evaluations():
         dataset.delete_evaluation(eval_key_of(run))
-    for path in _fields_of(run):
-        if dataset.get_field(path) is not None:
-            dataset.delete_sample_field(path)
+    dataset.delete_sample_fields([path for path in _fields_of(run) if dataset.get_field(path) is not None])
     dataset.delete_samples(dataset.match(fo.ViewField("run") == run))
     _note(dataset, run, None)
 

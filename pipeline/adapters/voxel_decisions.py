@@ -120,13 +120,15 @@ def show(dataset: Any, image_id: str, decided: Decided, boxes: Sequence[Box] | N
         decided: where its decisions leave it.
         boxes: the labels of ``decided.label_digest``; None: they are not read.
     """
-    for sample_id in samples_of(dataset, image_id):
-        one = dataset.select(sample_id)
-        one.set_values("state", [decided.state])
-        one.set_values("decided_by", [list(decided.decided_by)])
-        one.set_values("human_verified", [decided.state == "verified"])
+    shown = {
+        "state": decided.state,
+        "decided_by": list(decided.decided_by),
+        "human_verified": decided.state == "verified",
+    }
+    for sample_id in map(ObjectId, samples_of(dataset, image_id)):
+        voxel_labels.write_fields(dataset, [sample_id], {name: [value] for name, value in shown.items()})
         if boxes is not None:
-            show_labels(dataset, ObjectId(sample_id), boxes, decided.label_digest)
+            show_labels(dataset, sample_id, boxes, decided.label_digest)
 
 
 def samples_of(dataset: Any, image_id: str) -> list[str]:

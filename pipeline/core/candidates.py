@@ -18,10 +18,11 @@ from pipeline.core.portraits import SIDE, Sketch
 
 Floats = npt.NDArray[np.float32]
 
-_CELLS = 8  # a side
-_CUTS = ((1.0, 1), (0.9, 3), (0.8, 5), (0.7, 7))  # side of the squares as a fraction, and how many each way
-_LEAST = 0.8  # cosine similarity under which nothing is a candidate
-_MOST = 6  # candidates a query
+CELLS = 8  # a side
+CUTS = ((1.0, 1), (0.9, 3), (0.8, 5), (0.7, 7))  # side of the squares as a fraction, and how many each way
+LEAST = 0.8  # cosine similarity under which nothing is a candidate
+MOST = 6  # candidates a query
+_DECIMALS = 6  # of a similarity
 _FLOOR = 1.0  # grey values: weaker contrast than this counts as little
 _SKETCHES_A_BLOCK = 1024
 _QUERIES_A_BLOCK = 32
@@ -64,17 +65,19 @@ class Candidates:
         self._tables: dict[int, Floats] = {}
 
     def find(self, queries: Sequence[Sketch]) -> list[list[Candidate]]:
-        """Up to six candidates of each query, the likeliest first."""
+        """Up to six candidates of each query, the likeliest first, then by position and mirror image."""
         found: list[list[Candidate]] = []
         for first in range(0, len(queries), _QUERIES_A_BLOCK):
             block = np.stack(queries[first : first + _QUERIES_A_BLOCK]).astype(np.float32)
             looks = np.stack([mirrored(block, mirror) for mirror in range(4)], axis=1)
-            vectors = _unit(_means(looks, 0.0, 0.0, 1.0)).reshape(-1, _CELLS * _CELLS)
+            vectors = unit(means(looks, 0.0, 0.0, 1.0)).reshape(-1, CELLS * CELLS)
             some: list[list[Candidate]] = [[] for _ in block]
             for start in range(0, len(self._known), _SKETCHES_A_BLOCK):
                 for query, more in enumerate(_best(vectors, self._table(start), start)):
                     some[query] += more
-            found += [sorted(one, key=lambda found: -found.similarity)[:_MOST] for one in some]
+            found += [
+                sorted(one, key=lambda found: (-found.similarity, found.position, found.mirror))[:MOST] for one in some
+            ]
         return found
 
     def _table(self, start: int) -> Floats:
@@ -82,7 +85,7 @@ class Candidates:
         if start in self._tables:
             return self._tables[start]
         block = self._known[start : start + _SKETCHES_A_BLOCK].astype(np.float32)
-        table = np.stack([_unit(_means(block, *square)) for square in _squares()], axis=1)
+        table = np.stack([unit(means(block, *square)) for square in squares()], axis=1)
         if len(self._tables) < _BLOCKS_KEPT:
             self._tables[start] = table
         return table
@@ -90,17 +93,18 @@ class Candidates:
 
 def _best(queries: Floats, table: Floats, start: int) -> list[list[Candidate]]:
     """Candidates of each query in one block: of each known sketch its best square, in each mirror image."""
-    count, squares, cells = table.shape
-    similar = (queries @ table.reshape(-1, cells).T).reshape(-1, 4 * count, squares)
-    best = similar.max(axis=2)
+    count, number, cells = table.shape
+    similar = (queries @ table.reshape(-1, cells).T).reshape(-1, 4 * count, number)
+    # The last bits of a product depend on its shape: what is equal has to stay equal, and goes by position then.
+    best = np.round(similar.max(axis=2), _DECIMALS).reshape(-1, 4, count).transpose(0, 2, 1).reshape(-1, 4 * count)
     found = []
     for query, values in enumerate(best):
-        likely = np.flatnonzero(values >= _LEAST)
-        likely = likely[np.argsort(-values[likely], kind="stable")][:_MOST]
+        likely = np.flatnonzero(values >= LEAST)
+        likely = likely[np.argsort(-values[likely], kind="stable")][:MOST]
         some = []
         for place in likely:
-            mirror, position = divmod(int(place), count)
-            left, top, size = _squares()[similar[query, place].argmax()]
+            position, mirror = divmod(int(place), 4)
+            left, top, size = squares()[similar[query, mirror * count + position].argmax()]
             some.append(
                 Candidate(
                     position=start + position,
@@ -116,35 +120,38 @@ def _best(queries: Floats, table: Floats, start: int) -> list[list[Candidate]]:
 
 
 @cache
-def _squares() -> tuple[tuple[float, float, float], ...]:
+def squares() -> tuple[tuple[float, float, float], ...]:
     """Left, top and size of the squares that a known sketch is cut into, as fractions of its side."""
     return tuple(
         (float(left), float(top), size)
-        for size, number in _CUTS
+        for size, number in CUTS
         for top in np.linspace(0, 1 - size, number)
         for left in np.linspace(0, 1 - size, number)
     )
 
 
-def _means(sketches: Floats, left: float, top: float, size: float) -> Floats:
+def means(sketches: Floats, left: float, top: float, size: float) -> Floats:
     """Mean grey values of the cells of one square; shape (…, cells, cells)."""
-    return np.asarray(_weights(top, size) @ sketches @ _weights(left, size).T, dtype=np.float32)
+    return np.asarray(weights(top, size) @ sketches @ weights(left, size).T, dtype=np.float32)
 
 
 @cache
-def _weights(start: float, size: float) -> Floats:
+def weights(start: float, size: float) -> Floats:
     """Weights that take the mean over each cell of a part of a line of pixels; shape (cells, 64)."""
-    edges = (start + size * np.arange(_CELLS + 1) / _CELLS) * SIDE
+    edges = (start + size * np.arange(CELLS + 1) / CELLS) * SIDE
     pixels = np.arange(SIDE)
     covered: npt.NDArray[np.float64] = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
-    weights = np.clip(covered, 0, None)
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
+    some = np.clip(covered, 0, None)
+    return np.asarray(some / some.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
-def _unit(means: Floats) -> Floats:
+def unit(means: Floats) -> Floats:
     """Vectors of length 1 at most, less where there is hardly any contrast; the last two axes become one."""
     flat = means.reshape(*means.shape[:-2], -1)
-    centred = flat - flat.mean(axis=-1, keepdims=True)
-    floor = _FLOOR * _FLOOR * flat.shape[-1] / 4
-    unit: Floats = centred / np.sqrt((centred**2).sum(axis=-1, keepdims=True) + np.float32(floor))
-    return unit
+    return scaled(flat - flat.mean(axis=-1, keepdims=True))
+
+
+def scaled(centred: Floats) -> Floats:
+    """Vectors of mean 0, or their transforms, made of length 1 at most; see :func:`unit`."""
+    floor = _FLOOR * _FLOOR * centred.shape[-1] / 4
+    return np.asarray(centred / np.sqrt((centred**2).sum(axis=-1, keepdims=True) + np.float32(floor)), dtype=np.float32)

@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.core import files, labels
 from pipeline.core.errors import UserError
 from pipeline.core.labels import Box
+from pipeline.core.manifest import Row
 
 
 def path(folder: Path, digest: str) -> Path:
@@ -24,6 +25,20 @@ def write(folder: Path, boxes: Iterable[Box]) -> str:
     if not target.exists() or target.read_bytes() != text.encode():
         files.write_text(target, text)
     return digest
+
+
+def version(folder: Path, row: Row, digest: str) -> list[Box]:
+    """Read one version of an image's labels: the source's own, or a person's correction.
+
+    Args:
+        folder: of the corrected labels.
+        row: of the image, with the digest of the source's labels.
+        digest: of the version.
+
+    Raises:
+        UserError: the labels are missing or damaged.
+    """
+    return labels.read(row.label_path) if digest == row.label_digest else read(folder, digest)
 
 
 def read(folder: Path, digest: str) -> list[Box]:

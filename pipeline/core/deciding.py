@@ -131,12 +131,6 @@ def undo(reviewer: str) -> Entry:
         return _append("undo", taken_back.image_id, taken_back.label_digest, reviewer=name, reason="")
 
 
-def used_by(image_id: str) -> list[str]:
-    """The runs that trained on an image, with whatever labels, by name."""
-    found = sorted(paths.MIXES.glob("*/manifest.csv"))
-    return [path.parent.name for path in found if manifest.find(path, image_id)]
-
-
 def as_cell(text: str) -> str:
     r"""A reason as it is kept: on one line, readable, and text for a spreadsheet too.
 

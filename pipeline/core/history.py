@@ -116,11 +116,6 @@ class Record:
         """The rare classes."""
         return [one for one in self.classes if one.rare]
 
-    @property
-    def as_run(self) -> Run:
-        """The run as params.yaml had it."""
-        return Run(arm=self.arm, generation=self.generation, previous=self.previous, seed=self.seed)
-
     def out(self, path: Path) -> Out | None:
         """One of its outputs by path; None where it has no such."""
         return next((one for one in self.outs if Path(one.path) == path), None)

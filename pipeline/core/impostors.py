@@ -7,19 +7,21 @@ other as well as it fits, and judges what remains. Why so, and how much of what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
+from itertools import islice
 
 import numpy as np
 
-from pipeline.core import alignment, candidates, images, manifest, paths, portraits, synthetic_past
+from pipeline.core import alignment, candidates, images, manifest, past_index, paths, portraits, synthetic_past
 from pipeline.core.alignment import Fit
 from pipeline.core.candidates import Candidate, Candidates
 from pipeline.core.errors import UserError
 from pipeline.core.images import Pixels
 from pipeline.core.manifest import Row
-from pipeline.core.portraits import Portrait
-from pipeline.core.synthetic_past import Made
+from pipeline.core.past_index import Past
+from pipeline.core.portraits import Portrait, Sketch
 
 # Measured on real images and on copies: see the decision. Between the two kinds lie 0.91 and 0.96.
 CORRELATION = 0.94  # of the detail, from which on two images may be the same
@@ -29,6 +31,7 @@ _MARK = images.SYNTHETIC_MARK.encode()
 _WHOLE = 0.95  # of the side: what is cut off less is no crop worth naming
 _MIRRORS = ("", "mirrored left to right", "mirrored top to bottom", "turned upside down")
 _NAMED = 3  # images in a message
+_ASKED_A_BLOCK = 1024  # images that are held against the past at a time
 
 Exempt = Callable[[str, str], bool]  # ids of the image that is looked at, and of a known one
 
@@ -92,7 +95,11 @@ class Known:
     def nearest(self, query: Portrait) -> Fit | None:
         """How well the likeliest known image fits, a copy or not; None where none is alike at all."""
         likely = self._candidates.find(query.sketches)
-        fits = [self._fit(query, view, one) for view, some in enumerate(likely) for one in some]
+        fits = [
+            _fit(query.sketches[view], self._sketches[one.position], one)
+            for view, some in enumerate(likely)
+            for one in some
+        ]
         return max((fit for fit in fits if fit is not None), key=lambda fit: fit.correlation, default=None)
 
     def _same(self, query: Portrait, exempt: Exempt) -> Match | None:
@@ -107,16 +114,35 @@ class Known:
             known = self._owners[one.position]
             if exempt(query.image_id, known.image_id):
                 continue
-            fit = self._fit(query, view, one)
-            if fit is not None and is_copy(fit):
-                how = _in_words(fit, one.mirror, bordered=view > 0)
-                return Match(image_id=known.image_id, name=known.name, how=how, correlation=min(fit.correlation, 1.0))
+            verdict = judge(query.sketches[view], self._sketches[one.position], one)
+            if verdict is not None:
+                correlation, how = verdict
+                how = _in_words(how, bordered=view > 0)
+                return Match(image_id=known.image_id, name=known.name, how=how, correlation=correlation)
         return None
 
-    def _fit(self, query: Portrait, view: int, one: Candidate) -> Fit | None:
-        look = np.ascontiguousarray(candidates.mirrored(query.sketches[view].astype(np.float32), one.mirror))
-        place = alignment.start(one.left, one.top, one.size)
-        return alignment.align(look, self._sketches[one.position].astype(np.float32), place)
+
+def _fit(sketch: Sketch, known: Sketch, one: Candidate) -> Fit | None:
+    look = np.ascontiguousarray(candidates.mirrored(sketch.astype(np.float32), one.mirror))
+    return alignment.align(look, known.astype(np.float32), alignment.start(one.left, one.top, one.size))
+
+
+def judge(sketch: Sketch, known: Sketch, one: Candidate) -> tuple[float, str] | None:
+    """Whether a sketch is a copy of a known one.
+
+    Args:
+        sketch: grey, shape (64, 64).
+        known: likewise.
+        one: where the sketch may lie on the known one.
+
+    Returns:
+        The correlation of the detail, in [0.94, 1], and what was done to it, in words, empty for nothing; None where
+        it is no copy.
+    """
+    fit = _fit(sketch, known, one)
+    if fit is None or not is_copy(fit):
+        return None
+    return min(fit.correlation, 1.0), _changes(fit, one.mirror)
 
 
 def is_copy(fit: Fit) -> bool:
@@ -124,15 +150,18 @@ def is_copy(fit: Fit) -> bool:
     return fit.correlation >= CORRELATION and fit.difference <= DIFFERENCE
 
 
-def _in_words(fit: Fit, mirror: int, *, bordered: bool) -> str:
+def _changes(fit: Fit, mirror: int) -> str:
     sides = np.abs(fit.place[:, :2]).sum(axis=1)
     parts = [_MIRRORS[mirror]] if mirror else []
     if sides.min() < _WHOLE:
         parts.append(f"cropped to {min(sides[0], 1):.0%} x {min(sides[1], 1):.0%}")
     elif sides.max() > 1 / _WHOLE:
         parts.append("with more around it")
-    if bordered:
-        parts.append("inside a border")
+    return ", ".join(parts)
+
+
+def _in_words(how: str, *, bordered: bool) -> str:
+    parts = [one for one in (how, "inside a border" if bordered else "") if one]
     return ", ".join(parts) or "the same picture"
 
 
@@ -156,46 +185,50 @@ def screen(queries: Iterable[Portrait]) -> dict[str, Match]:
     Raises:
         UserError: a manifest of synthetic images cannot be read.
     """
-    made = synthetic_past.everything()
-    if not made:
+    if not synthetic_past.runs():
         return {}
-    asked = list(queries)
-    past = {one.portrait.image_id: one for one in made}
-    ancestors: dict[str, frozenset[str]] = {}
+    ahead = iter(queries)
+    found: dict[str, Match] = {}
+    while block := list(islice(ahead, _ASKED_A_BLOCK)):
+        found |= past_index.ask(partial(_screened, queries=block), judge=judge)
+    return found
 
-    def descends(query: str, known: str) -> bool:
-        if known not in ancestors:
-            ancestors[known] = _ancestors(known, past)
-        return query in ancestors[known]
 
-    found = Known(one.portrait for one in made).find_each(asked, exempt=descends)
-    pairs = [(query, match) for query, match in zip(asked, found, strict=True) if match is not None]
+def _screened(past: Past, *, queries: Sequence[Portrait]) -> dict[str, Match]:
+    """The findings of a block of images."""
+    ancestors = cache(past.ancestors)
+    pairs = [(query, match) for query, match in _matched(past, queries, ancestors) if match is not None]
     real = _real() if pairs else {}
     return {
         query.image_id: match
         for query, match in pairs
-        if not _is_inherited(
-            query, match, [real[one] for one in sorted(_ancestors(match.image_id, past)) if one in real]
-        )
+        if not _is_inherited(query, match, [real[one] for one in sorted(ancestors(match.image_id)) if one in real])
     }
+
+
+def _matched(
+    past: Past, queries: Sequence[Portrait], ancestors: Callable[[str], frozenset[str]]
+) -> Iterator[tuple[Portrait, Match | None]]:
+    """Each image with the synthetic one that it is a copy of and that was not made from it."""
+    views = iter(past.resembling([sketch for query in queries for sketch in query.sketches]))
+    for query in queries:
+        copies = [
+            Match(image_id=one.image_id, name=synthetic_past.name(one.image_id, one.run),
+                  how=_in_words(one.how, bordered=view > 0), correlation=one.correlation)
+            for view, some in enumerate(islice(views, len(query.sketches)))
+            for one in some if one.correlation is not None
+        ]  # fmt: skip
+        run = past.run_of(query.pixels)
+        if run is not None:
+            name = synthetic_past.name(query.pixels, run)
+            copies.insert(0, Match(image_id=query.pixels, name=name, how="the same pixels", correlation=1.0))
+        yield query, next((one for one in copies if query.image_id not in ancestors(one.image_id)), None)
 
 
 def _real() -> dict[str, Row]:
     if not paths.REAL_MANIFEST.exists():
         return {}
     return {row.image_id: row for row in manifest.read(paths.REAL_MANIFEST)}
-
-
-def _ancestors(image_id: str, past: Mapping[str, Made]) -> frozenset[str]:
-    """The images that a synthetic one was made from, transitively; real and synthetic."""
-    found: set[str] = set()
-    ahead = [image_id]
-    while ahead:
-        one = past.get(ahead.pop())
-        new = set(one.parents) - found if one else set()
-        found |= new
-        ahead += sorted(new)
-    return frozenset(found)
 
 
 def _is_inherited(query: Portrait, match: Match, parents: Sequence[Row]) -> bool:

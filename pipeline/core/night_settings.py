@@ -6,13 +6,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Literal, get_args
+from typing import Literal
 
 from pipeline.core.schema import SECRET, require
 
 OnCollapse = Literal["stop", "continue"]
 Stop = Literal["near-copies", "vanishing-class", "absent-class", "no-real-data", "no-fresh-images", "stale"]
-STOPS: tuple[Stop, ...] = get_args(Stop)
 STAGES = ("ingest", "verify", "generate", "mix", "train", "audit", "confirm", "gate", "report", "review")
 
 
@@ -27,7 +26,7 @@ class Keep:
         logs: newest nights whose logs are kept, 1 or more.
     """
 
-    last: int = 5
+    last: int = 3
     every: int = 7
     healthy: bool = False
     logs: int = 30

@@ -26,7 +26,6 @@ VERIFIED_SUMMARY = VERIFIED / "summary.json"
 VERIFIED_HELD_OUT = VERIFIED / "held-out.csv"  # val and test
 VERIFIED_TRAINING = VERIFIED / "training"  # what runs may train on: today, and as of each pin of params.yaml
 VERIFIED_IMAGES = VERIFIED / "images"  # those whose labels were corrected
-VERIFIED_LABELS = VERIFIED / "labels"
 
 BASE = "base"  # the run of generation 0
 PIN = 12  # characters of a ledger row's hash, by which it is named
@@ -52,6 +51,8 @@ LEDGER_LOCK = STATE / "ledger.lock"
 LEDGER_INDEX = STATE / "ledger.sqlite"  # where each image's decisions stand in the ledger; made anew at need
 DECIDING_LOCK = STATE / "deciding.lock"
 PORTRAITS = STATE / "portraits"  # of synthetic images, by run: what later ones are recognised by
+PORTRAITS_INDEX = PORTRAITS / "index"  # through which they are searched; made anew at need
+PORTRAITS_LOCK = STATE / "portraits.lock"
 LEAKS = STATE / "leaks.json"  # pairs of real images that show the same; made anew at need
 PLANTS = STATE / "plants.json"  # items of the review queue whose labels were broken on purpose
 ULTRALYTICS = STATE / "ultralytics"

@@ -1,14 +1,12 @@
-"""The chunks of a PNG file, read without a pixel being decoded or more than a little being unpacked."""
+"""The chunks of a PNG file, read without anything being decoded or unpacked."""
 
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterator
 
 START = b"\x89PNG\r\n\x1a\n"
 TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
-_TEXT_LIMIT = 1 << 20  # bytes that a compressed text may unpack to
 
 
 def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -32,36 +30,3 @@ def end(data: bytes) -> int | None:
         if kind == b"IEND":
             return position
     return None
-
-
-def texts(data: bytes) -> dict[str, str]:
-    """The text chunks of a PNG file, as far as the file goes; a later one of the same key wins.
-
-    A file that is no PNG has none. Checksums are not looked at: a damaged mark is still a mark.
-    """
-    found = {}
-    for kind, payload in chunks(data):
-        pair = _text_of(kind, payload)
-        if pair is not None:
-            found[pair[0]] = pair[1]
-    return found
-
-
-def _text_of(kind: bytes, payload: bytes) -> tuple[str, str] | None:
-    """Key and text of a text chunk; None for any other chunk or one that cannot be read."""
-    key, separator, rest = payload.partition(b"\0")
-    if not separator or kind not in TEXTS:
-        return None
-    packed = kind == b"zTXt"
-    if kind == b"iTXt":
-        packed = rest[:1] == b"\1"
-        rest = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
-    elif packed:
-        rest = rest[1:]
-    if packed:
-        try:
-            rest = zlib.decompressobj().decompress(rest, _TEXT_LIMIT)
-        except zlib.error:
-            rest = b""  # the key still counts
-    encoding = "utf-8" if kind == b"iTXt" else "latin-1"
-    return key.decode("latin-1"), rest.decode(encoding, errors="replace")

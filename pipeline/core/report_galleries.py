@@ -164,7 +164,7 @@ def lost_topic(galleries: Sequence[Gallery], *, note: str) -> Topic:
         summary=said or "no arm has a run yet",
         lead=f"Real test objects of rare classes that the base run found and this run does not, and what it sees "
         f"there instead. {note}".strip(),
-        blocks=tuple(blocks) or (Text(text="No arm has a run yet."),),
+        blocks=tuple(blocks) or (Text(text="No generation was made yet."),),
         unfolded=True,
     )
 

@@ -45,9 +45,8 @@ def topic(entries: Sequence[Entry], *, min_agreement: float) -> Topic | None:
     )
 
 
-def summary(entries: Sequence[Entry], *, min_agreement: float) -> str:
-    """The same in Markdown, newest month first; empty where no person has decided on an image yet."""
-    found = topic(entries, min_agreement=min_agreement)
+def summary(found: Topic | None) -> str:
+    """The topic in Markdown, newest month first; empty where there is none."""
     if found is None:
         return ""
     lines = ["", "## Review", "", f"{markdown(found.summary)}."]

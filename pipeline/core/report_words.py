@@ -71,7 +71,7 @@ def headline(history: History) -> str:
         if names:
             subject = listed(names) if len(names) <= _NAMED else f"{len(names)} arms"
             parts.append(f"{subject} {'is' if len(names) == 1 else 'are'} {verdict.lower()}")
-    return ("; ".join(parts) or "No arm has a run yet") + "."
+    return ("; ".join(parts) or "No generation was made yet") + "."
 
 
 def card(history: History, arm: ArmRecord) -> Card:
@@ -92,7 +92,7 @@ def card(history: History, arm: ArmRecord) -> Card:
         policy=policy(arm.arm),
         since=f"after {newest.generation} {generations}" if newest else "no run yet",
         night=night(judgement).capitalize() if judgement else "",
-        plain=plain(judgement) if judgement else "Add a run of this arm to params.yaml to get a verdict.",
+        plain=plain(judgement) if judgement else "`uv run tailwatch nightly` makes its first generation.",
         reason=judgement.reason if judgement else "",
         changes=tuple(
             Change(name=name, before=shown(before.value, 2), after=shown(after.value, 2))

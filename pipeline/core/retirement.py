@@ -5,9 +5,8 @@ Nothing here reads or writes: the rules are functions of names and records, so t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from pipeline.core import paths
 from pipeline.core.errors import UserError
@@ -85,11 +84,6 @@ def _known(records: Mapping[str, Record], run: str) -> Record:
     if run not in records:
         raise UserError(f"{RunPaths(run).history} is missing, and runs in params.yaml need files of {run}: {_GIT}")
     return records[run]
-
-
-def stays_in_workspace(record: Record, needed: Sequence[Out]) -> set[Path]:
-    """The folders of a retired run that stages still read, of those that it wrote."""
-    return {Path(one.path) for one in record.outs} & {Path(one.path) for one in needed}
 
 
 def kept(

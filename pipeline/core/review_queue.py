@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline.core import audits, corrections, detections, labels, manifest, metrics, paths, plants, queue, rng, votes
+from pipeline.core import audits, corrections, detections, manifest, metrics, paths, plants, queue, rng, votes
 from pipeline.core.audits import Audit
 from pipeline.core.ledger import Entry
 from pipeline.core.manifest import Row
@@ -145,8 +145,7 @@ class _Controls:
         if row is None:
             return None
         holds = self.standings[image_id].label_digest
-        source = holds == row.label_digest
-        boxes = labels.read(row.label_path) if source else corrections.read(paths.CORRECTIONS, holds)
+        boxes = corrections.version(paths.CORRECTIONS, row, holds)
         versions = {row.label_digest, *self.versions.get(image_id, ())}
         draw = rng.generator(self.seed, "broken labels", image_id)
         plant = plants.make(image_id, boxes, classes=len(self.known.names), known=versions, rng=draw)

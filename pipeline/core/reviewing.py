@@ -8,10 +8,9 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.core import corrections, labels, ledger, manifest, params, paths, review_queue, standing
+from pipeline.core import corrections, ledger, manifest, params, paths, review_queue, standing
 from pipeline.core.errors import UserError
 from pipeline.core.labels import Box
-from pipeline.core.ledger import Entry
 from pipeline.core.manifest import Row
 from pipeline.core.params import Params
 from pipeline.core.paths import RunPaths
@@ -97,7 +96,7 @@ def read(settings: Params, runs: Sequence[str]) -> Decisions:
     """
     real, made = manifest.read(paths.REAL_MANIFEST), _synthetic(runs)
     entries = ledger.read(paths.LEDGER)
-    standings = _standings(entries, [*real, *made], settings)
+    standings = standing.of_rows(entries, [*real, *made], min_agreement=settings.review.min_agreement)
     queue = review_queue.build(
         settings, Project(entries=entries, real=real, synthetic=made, standings=standings), reviewer=reviewer()
     )
@@ -139,8 +138,9 @@ def of_image(image_id: str) -> tuple[Decided, Sequence[Box]]:
     manifests = [paths.REAL_MANIFEST, *(RunPaths(run).synthetic_manifest for run in settings.runs)]
     for row in (manifest.find(path, image_id) for path in manifests if path.exists()):
         if row is not None:
-            decided = _decided(_standings(ledger.read(paths.LEDGER), [row], settings)[image_id])
-            return decided, _versions([row])(image_id, decided.label_digest)
+            entries, least = ledger.read(paths.LEDGER), settings.review.min_agreement
+            decided = _decided(standing.of_rows(entries, [row], min_agreement=least)[image_id])
+            return decided, corrections.version(paths.CORRECTIONS, row, decided.label_digest)
     raise UserError(
         f"image {image_id} is not in data/real or data/generate any more. Run `uv run tailwatch review` again."
     )
@@ -149,16 +149,6 @@ def of_image(image_id: str) -> tuple[Decided, Sequence[Box]]:
 def _synthetic(runs: Sequence[str]) -> list[Row]:
     found = [RunPaths(run).synthetic_manifest for run in runs if run != paths.BASE]
     return [row for path in found if path.exists() for row in manifest.read(path)]
-
-
-def _standings(entries: Sequence[Entry], rows: Sequence[Row], settings: Params) -> dict[str, Standing]:
-    return standing.standings(
-        entries,
-        list({row.image_id: (row.image_id, row.label_digest) for row in rows}.values()),
-        paths.IMPORTS,
-        paths.CORRECTIONS,
-        min_agreement=settings.review.min_agreement,
-    )
 
 
 def _decided(one: Standing) -> Decided:
@@ -170,13 +160,10 @@ def _decided(one: Standing) -> Decided:
 
 
 def _versions(rows: Sequence[Row]) -> Callable[[str, str], Sequence[Box]]:
-    """A reader of the versions of images' labels: the source's own, or a correction."""
+    """A reader of the versions of images' labels."""
     known = {row.image_id: row for row in rows}
 
     def labels_of(image_id: str, digest: str) -> Sequence[Box]:
-        row = known[image_id]
-        if row.label_digest == digest:
-            return labels.read(row.label_path)
-        return corrections.read(paths.CORRECTIONS, digest)
+        return corrections.version(paths.CORRECTIONS, known[image_id], digest)
 
     return labels_of

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pipeline.core import ledger, votes
-from pipeline.core.agreement import agreement, held_back
+from pipeline.core import ledger, paths, votes
+from pipeline.core.agreement import held_back
 from pipeline.core.errors import UserError
 from pipeline.core.ledger import Entry
-
-__all__ = ["Standing", "State", "agreement", "elsewhere", "held_back", "standings"]
+from pipeline.core.manifest import Row
 
 State = Literal["verified", "rejected", "conflict", "awaiting"]
 
@@ -49,6 +48,21 @@ class _Decided:
     ballots: Mapping[str, tuple[Entry, ...]]
     shown: Mapping[str, Entry]
     corrections: Mapping[str, set[str]]
+
+
+def of_rows(entries: Sequence[Entry], rows: Iterable[Row], *, min_agreement: float) -> dict[str, Standing]:
+    """What holds for each of the project's images by what is in its folders; see :func:`standings`.
+
+    Args:
+        entries: the ledger, oldest first.
+        rows: the images; of those that are there more than once, the last row says which labels are the source's.
+        min_agreement: see :func:`standings`.
+
+    Raises:
+        UserError: see :func:`standings`.
+    """
+    digests = {row.image_id: row.label_digest for row in rows}
+    return standings(entries, list(digests.items()), paths.IMPORTS, paths.CORRECTIONS, min_agreement=min_agreement)
 
 
 def standings(

@@ -73,15 +73,16 @@ def _mongod_failure(executable: Path, code: int, stderr: str) -> Finding:
     if "GLIBC" in stderr:
         remedy = f"Use Debian 12, Ubuntu 22.04 or newer, or {_SERVER}"
         return problem("mongod", f"is too new for this system: {last_line(stderr)}", remedy)
-    return problem("mongod", _death(code, last_line(stderr)), f"{_INSTALL}, or {_SERVER}")
+    return _ended("mongod", code, last_line(stderr), f"{_INSTALL}, or {_SERVER}")
 
 
-def _death(code: int, message: str) -> str:
+def _ended(name: str, code: int, message: str, remedy: str) -> Finding:
+    """How the server ended; a signal says what to do, and otherwise this remedy does."""
     if code == -signal.SIGILL:
-        return "ends with an illegal instruction: the processor lacks AVX"
+        return problem(name, "ends with an illegal instruction: the processor lacks AVX", f"On this machine, {_SERVER}")
     if code == -signal.SIGKILL:
-        return "was killed, most often for want of memory"
-    return f"ends with exit code {code}: {message}"
+        return problem(name, "was killed, most often for want of memory", "Stop other programs, then run this again")
+    return problem(name, f"ends with exit code {code}: {message}", remedy)
 
 
 def _missing_libraries(executable: Path) -> list[str]:
@@ -111,7 +112,7 @@ def check_start(executable: Path, *, timeout: float = 60) -> Finding:
         text = log.read_text(encoding="utf-8", errors="replace")
     if code is None:
         return problem("mongod start", f"does not listen after {timeout:g} s: {_log_error(text)}", remedy)
-    return problem("mongod start", _death(code, _log_error(text)), remedy)
+    return _ended("mongod start", code, _log_error(text), remedy)
 
 
 def _free_port() -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core import records
+from studies import markdown
 from studies.forecast.scoring import Span, Warnings
 
 VERSION = 1
@@ -49,14 +49,14 @@ def read(path: Path = RESULT) -> Result:
 
 def text(result: Result) -> str:
     """Both tables, as Markdown."""
-    spans = _markdown(
+    spans = markdown.table(
         [
             "recursion", "generations so far", "classes", "of them fell", "90 % interval held (95 % interval)",
             "foretold", "median error", "straight line's",
         ],
         [_span(one) for one in result.spans],
     )  # fmt: skip
-    warnings = _markdown(
+    warnings = markdown.table(
         [
             "recursion", "within", "cases", "of them fell", "hits / false alarms", "by the near end", "by the line",
             "Brier score", "of persistence", "of the line",
@@ -64,11 +64,6 @@ def text(result: Result) -> str:
         [_warnings(one) for one in result.warnings],
     )  # fmt: skip
     return f"{spans}\n{warnings}"
-
-
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _span(one: Span) -> list[str]:

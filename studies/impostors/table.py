@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core import records
+from studies import markdown
 from studies.impostors.measuring import Measured, Rate
 
 VERSION = 1
@@ -48,9 +48,9 @@ def text(result: Result) -> str:
         for near in one.nearness
     ]  # fmt: skip
     tables = (
-        _markdown(["synthetic image", *names], caught),
-        _markdown(["flagged", *names], flagged),
-        _markdown(["", "images", "median", "99 %", "99.9 %", "highest", "called copies"], near),
+        markdown.table(["synthetic image", *names], caught),
+        markdown.table(["flagged", *names], flagged),
+        markdown.table(["", "images", "median", "99 %", "99.9 %", "highest", "called copies"], near),
     )
     return "\n".join(tables)
 
@@ -58,8 +58,3 @@ def text(result: Result) -> str:
 def _share(rate: Rate) -> str:
     wrong = f", {rate.found - rate.right} as another one's" if rate.found > rate.right else ""
     return f"{rate.found / rate.images:.1%} (at least {rate.low:.1%}){wrong}"
-
-
-def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -42,7 +42,7 @@ def test_by_month() -> None:
     assert found == [("2026-01", "Bob", 1, 1), ("2026-02", "Ada", 1, 1), ("2026-02", "Bob", 0, 1)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(right=st.integers(0, 40), wrong=st.integers(0, 40))
 def test_interval(right: int, wrong: int) -> None:
     """The interval of the agreement is the exact one of statsmodels."""
@@ -89,7 +89,7 @@ def test_second_opinions(rows: list[Entry], found: dict[str, tuple[int, int, int
     assert counts(rows) == found
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     votes=st.lists(
         st.builds(
@@ -116,7 +116,7 @@ def first_under(answers: Sequence[bool], least: float) -> int | None:
     return None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(answers=st.lists(st.booleans(), max_size=40), least=st.sampled_from([0.5, 0.8, 0.95]))
 def test_held_back_from_the_first_sure_answer_on(answers: list[bool], least: float) -> None:
     """A reviewer is held back at the first answer at which the exact upper bound is under the least agreement."""

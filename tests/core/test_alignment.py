@@ -22,7 +22,7 @@ def grey(seed: int) -> Floats:
 
 
 @given(seed=st.integers(0, 9), contrast=st.floats(0.5, 1.5), brightness=st.floats(-80, 80))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_light_does_not_count(seed: int, contrast: float, brightness: float) -> None:
     """A sketch fits another light of itself fully, where it lies."""
     fit = alignment.align(contrast * grey(seed) + np.float32(brightness), grey(seed), WHOLE)

@@ -163,7 +163,7 @@ def test_the_first_pins_of_an_older_file(anchors: dict[str, Run] | None) -> None
     assert appending.edited(text, add={}, pins={}) == text
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(nights=st.integers(2, 3), keep=st.integers(1, 2), spaces=st.integers(1, 6), after=st.booleans())
 def test_nights_without_end(nights: int, keep: int, spaces: int, *, after: bool) -> None:
     """Night after night, with old runs that leave: the head stays, each edit applied twice is one edit."""

@@ -18,7 +18,7 @@ from pipeline.core.clustered import Error
 SUMS = st.lists(st.integers(-4, 4), min_size=1, max_size=9)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(SUMS)
 def test_sign_flip_is_enumeration(sums: list[int]) -> None:
     """The p value is the share of all sign assignments whose total is as large."""
@@ -35,7 +35,7 @@ def test_sign_flip_is_scipys() -> None:
     assert clustered.sign_flip(sums) == pytest.approx(found.pvalue, rel=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(lost=st.integers(0, 60), gained=st.integers(0, 60))
 def test_sign_flip_of_single_boxes_is_mcnemar(lost: int, gained: int) -> None:
     """Where no image has two discordant boxes it is McNemar's exact test."""
@@ -43,7 +43,7 @@ def test_sign_flip_of_single_boxes_is_mcnemar(lost: int, gained: int) -> None:
     assert clustered.sign_flip(sums) == pytest.approx(statistics.mcnemar_loss(lost, gained), rel=1e-12)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(sums=SUMS, where=st.integers(0, 8), order=st.randoms(use_true_random=False))
 def test_sign_flip_laws(sums: list[int], where: int, order: random.Random) -> None:
     """One more lost box never raises the p value, and the order of the images is of no account."""

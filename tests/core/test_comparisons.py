@@ -56,7 +56,7 @@ def test_joined_trainings_are_means() -> None:
     assert "variance between trainings" in four.method
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_rows_is_of_no_account(order: object) -> None:
     """The rows of a table in another order are the same test boxes."""

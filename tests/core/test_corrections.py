@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from pipeline.core import corrections, labels
 from pipeline.core.errors import UserError
 from pipeline.core.labels import Box
+from tests.builders import row
 
 SIDES = st.floats(0.01, 1.0)
 BOXES = st.builds(Box, class_id=st.integers(0, 5), x=SIDES, y=SIDES, width=SIDES, height=SIDES).map(labels.rounded)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(boxes=st.lists(BOXES, max_size=5))
 def test_round_trip(boxes: list[Box], tmp_path_factory: pytest.TempPathFactory) -> None:
     """Boxes come back sorted as they were written, under the digest of their label file."""
@@ -25,6 +26,18 @@ def test_round_trip(boxes: list[Box], tmp_path_factory: pytest.TempPathFactory) 
     assert digest == labels.digest(boxes)
     assert corrections.read(folder, digest) == sorted(boxes)
     assert [path.name for path in folder.iterdir()] == [f"{digest}.txt"]
+
+
+def test_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image has the source's labels, in its own label file, and those of people, by their digests."""
+    box = Box(class_id=0, x=0.5, y=0.5, width=0.2, height=0.2)
+    monkeypatch.chdir(tmp_path)
+    own = row(path="images/a.png", label_digest=labels.digest([box]))
+    own.label_path.parent.mkdir()
+    own.label_path.write_text(labels.format_boxes([box]))
+    digest = corrections.write(tmp_path, [])
+    assert corrections.version(tmp_path, own, own.label_digest) == [box]
+    assert corrections.version(tmp_path, own, digest) == []
 
 
 def test_edited(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ BROKEN = Plant(image_id=REAL.image_id, label_digest=labels.digest([BOX]), breaka
 
 @pytest.fixture(autouse=True)
 def screened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Row]:
-    """A project with a real image, a synthetic one made from it, and a run that trained on both.
+    """A project with a real image, and a synthetic one made from it.
 
     Gives the rows that are held against the synthetic images when they are accepted.
     """
@@ -37,8 +37,6 @@ def screened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Row]:
     manifest.write(paths.REAL_MANIFEST, [REAL, row("other page")])
     paths.REAL_CLASSES.write_text(json.dumps(["cell", "platelet"]))
     manifest.write(RunPaths("guarded-1").synthetic_manifest, [MADE])
-    manifest.write(RunPaths("guarded-1").mix_manifest, [REAL, MADE])
-    manifest.write(RunPaths("base").mix_manifest, [REAL])
     return rows
 
 
@@ -317,12 +315,3 @@ def test_longest_reason() -> None:
     """2,000 characters are kept, of whatever kind."""
     entry = deciding.decide("reject", REAL.image_id, REAL.label_digest, reviewer="Ada", reason="\x00" * 2_000)
     assert len(entry.reason) == 8_000
-
-
-def test_used_by() -> None:
-    """The runs that trained on an image are named, so that it is known what a rejection comes too late for."""
-    assert deciding.used_by(REAL.image_id) == ["base", "guarded-1"]
-    assert deciding.used_by(MADE.image_id) == ["guarded-1"]
-    assert deciding.used_by(sha("nowhere")) == []
-    # As a parent of another image it was not trained on.
-    assert deciding.used_by(MADE.parents[0]) == []

@@ -48,7 +48,7 @@ def put(rows: dict[str, list[Box]]) -> list[Row]:
     return made
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(records=RECORDS)
 def test_round_trip(records: list[tuple[object, ...]], tmp_path_factory: pytest.TempPathFactory) -> None:
     """Predictions are read as they were written, to the last bit; ids of digits alone stay text."""

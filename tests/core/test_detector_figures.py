@@ -74,7 +74,7 @@ def sound(figure: Figure, *, most: float = 1.0) -> bool:
     return 0 <= figure.low <= figure.value <= figure.high <= most and figure.samples is not None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(found=ROWS, true=ROWS, confidence=CONFIDENCE, bounds=BOUNDS)
 def test_sizes_divide_the_boxes(
     found: list[Row], true: list[Row], confidence: float, bounds: tuple[float, float]
@@ -186,7 +186,7 @@ def hits_of(found: Sequence[Row], true: Sequence[Row]) -> tuple[FloatArray, metr
     return seen.confidence[matches.kept], matches.matched_truth[0] >= 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(found=ROWS, true=ROWS)
 def test_bins_divide_the_detections(found: list[Row], true: list[Row]) -> None:
     """Each detection is in one bin, whose range holds its confidence; the error is the mean distance over them."""
@@ -283,7 +283,7 @@ def test_one_image_has_no_interval() -> None:
     assert error.value == pytest.approx(0.4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(found=ROWS, true=ROWS, confidence=CONFIDENCE, iou=st.sampled_from([0.5, 0.75]))
 def test_confusion_counts_each_once(found: list[Row], true: list[Row], confidence: float, iou: float) -> None:
     """Rows sum to the boxes of their class, columns to the detections of theirs that pass."""
@@ -345,7 +345,7 @@ def test_confusion_by_hand(found: list[Row], true: list[Row], expected: tuple[tu
     assert figures(found, true).confusion.counts == expected
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(found=ROWS, true=ROWS, confidence=CONFIDENCE)
 def test_classes_are_sound(found: list[Row], true: list[Row], confidence: float) -> None:
     """Every figure of a class lies in its interval, within [0, 1], or says why it is not there."""

@@ -341,7 +341,7 @@ def test_absent_figures_support_nothing(run: Audit) -> None:
     assert "not known (no test box)" in evidence(nothing_known(run), "collapse")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.integers(0, 1000), min_size=3, max_size=3),
     st.lists(st.floats(0, 1), min_size=3, max_size=3),
@@ -365,7 +365,7 @@ def test_laws(boxes: Sequence[int], recalls: Sequence[float], train: float, real
     assert diagnosis.diagnose(an_audit(), an_audit(), run) == diagnosis.diagnose(an_audit(), an_audit(), run)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 200), st.integers(0, 200))
 def test_a_better_recall_is_no_worse(found: int, more: int) -> None:
     """A run that finds more boxes of a class has no larger loss of it."""

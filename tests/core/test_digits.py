@@ -178,7 +178,7 @@ def compose(style: PageStyle, key: str) -> Page:
     return digits.compose(made, identities, style, key=key)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(STYLES, st.integers(0, 10**6).map(str))
 def test_boxes(style: PageStyle, key: str) -> None:
     """Digits lie inside the page and do not overlap; there are no more than asked for, and at least one."""
@@ -195,7 +195,7 @@ def test_boxes(style: PageStyle, key: str) -> None:
     assert page.pixels.shape == (style.size, style.size)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(STYLES, st.integers(0, 10**6).map(str))
 def test_same_key_same_page(style: PageStyle, key: str) -> None:
     """The key alone decides what a page looks like."""

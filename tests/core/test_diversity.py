@@ -27,7 +27,7 @@ def unit(number: int, width: int, *, seed: int, spread: float = 1.0) -> Floats:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float64)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(shape=SETS, data=st.data())
 def test_vendi_score(shape: tuple[int, int, int], data: st.DataObject) -> None:
     """The score lies in [1, n], is that of the whole kernel's eigenvalues, and knows no order."""
@@ -41,7 +41,7 @@ def test_vendi_score(shape: tuple[int, int, int], data: st.DataObject) -> None:
     assert vendi_score(vectors[order]) == pytest.approx(found, rel=1e-9)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(shape=SETS, times=st.integers(1, 5))
 def test_vendi_score_of_copies(shape: tuple[int, int, int], times: int) -> None:
     """Copying the whole set adds nothing; copies of one vector count as one, vectors at right angles each by itself."""
@@ -65,7 +65,7 @@ def prdc(real: Floats, made: Floats, unseen: Floats, k: int) -> tuple[float, flo
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1), k=st.integers(1, 5), spread=st.floats(0.2, 2), made=st.integers(1, 40))
 def test_fidelity(seed: int, k: int, spread: float, made: int) -> None:
     """Coverage, density and lost tail are those of a plain loop over distances."""
@@ -76,7 +76,7 @@ def test_fidelity(seed: int, k: int, spread: float, made: int) -> None:
     assert (found.coverage, found.density, found.lost_tail) == pytest.approx(prdc(real, others, unseen, k))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32 - 1), number=st.integers(7, 60), k=st.integers(1, 5), times=st.integers(1, 3))
 def test_a_set_covers_itself(seed: int, number: int, k: int, times: int) -> None:
     """A set beside itself is covered whole at density (k + 1) / k, each object lying in its own ball too; none is lost.

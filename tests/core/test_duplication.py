@@ -135,7 +135,7 @@ def test_two_boxes_around_one_thing_are_no_copies() -> None:
     assert objects_of(replace(twins, images=np.array([3, 4]))).near == 1
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(copies=st.lists(st.integers(0, 20), max_size=12))
 def test_more_copies_make_a_larger_share(copies: list[int]) -> None:
     """With every copy that is added, one more item is near and the share of near items grows."""

@@ -182,7 +182,7 @@ def test_the_same_on_every_machine() -> None:
 SIZES = st.tuples(st.integers(1, 90), st.integers(1, 90))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(size=SIZES, seed=st.integers(0, 5), flat=st.booleans())
 def test_unit_vectors(size: tuple[int, int], seed: int, flat: bool) -> None:  # noqa: FBT001 - hypothesis draws it
     """Every image of at least one pixel has a vector of length 1, flat and tiny ones too."""

@@ -111,7 +111,7 @@ def test_interval_is_that_of_futures() -> None:
     assert found.samples == len(falls) == 1000
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 10_000))
 def test_interval_holds_its_middle(seed: int) -> None:
     """Intervals are in order and hold their figure, whatever the counts."""

@@ -79,7 +79,7 @@ def test_depths_of_boxes() -> None:
     assert list(found.depths["one"]) == ["1", "2", "10"]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(boxes=st.lists(st.tuples(st.integers(1, 4), st.integers(0, 5), st.integers(0, 5)), max_size=8))
 def test_depths_hold_every_box(boxes: list[tuple[int, int, int]]) -> None:
     """No training box is left out or counted twice."""

@@ -185,7 +185,7 @@ def test_constant_shares_do_not_halve() -> None:
     assert np.median(halves) > 50
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     counts=st.lists(st.tuples(*[st.integers(0, 300)] * 3), min_size=2, max_size=5),
     need=st.integers(1, 60),
@@ -212,7 +212,7 @@ def test_falls_of_any_history(counts: list[tuple[int, int, int]], need: int, see
     assert (found[:, ~few] > now).all()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(order=st.permutations(range(4)))
 def test_classes_have_no_order(order: list[int]) -> None:
     """Rates are those of the classes, whatever their ids."""

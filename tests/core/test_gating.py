@@ -50,7 +50,7 @@ def rank(one: Evidence, schedule: Schedule = "uniform") -> int:
     return ORDER.index(gating.decide([one], replace(GATE, schedule=schedule), night=30).verdict)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(case=classes(), which=st.integers(0, 59))
 def test_a_lost_box_never_makes_it_better(case: tuple[BoolArray, BoolArray, npt.NDArray[np.int64]], which: int) -> None:
     """A box that the run no longer finds raises the loss, never the p value, and never mends the verdict."""
@@ -68,7 +68,7 @@ def test_a_lost_box_never_makes_it_better(case: tuple[BoolArray, BoolArray, npt.
     assert rank(after, "none") >= rank(before, "none")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(case=classes(), seed=st.integers(0, 1000))
 def test_the_order_of_images_is_of_no_account(
     case: tuple[BoolArray, BoolArray, npt.NDArray[np.int64]], seed: int
@@ -81,7 +81,7 @@ def test_the_order_of_images_is_of_no_account(
     assert again == gating.recall(base, run, image, margin=0.1, alpha=0.05)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(lost=st.integers(0, 30), gained=st.integers(0, 30), total=st.integers(80, 200))
 def test_single_boxes_are_mcnemars(lost: int, gained: int, total: int) -> None:
     """With one box an image, the p value is that of statsmodels' exact test."""
@@ -197,7 +197,7 @@ def test_mean_figure_that_is_not_there(base: list[float], run: list[float]) -> N
     assert not gating.mean_figure(base, run, error=0.001, images=300, margin=0.05, alpha=0.05).excluded
 
 
-@settings(max_examples=8, deadline=None)  # statsmodels takes a tenth of a second each
+@settings(max_examples=8)  # statsmodels takes a tenth of a second each
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_screen_is_holms(p_values: list[float]) -> None:
     """The adjusted p values are statsmodels', in the order of the evidence."""

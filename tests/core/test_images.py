@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from pipeline.core import images, png_file
+from pipeline.core import images
 
 LIMIT = 1_000_000
 SIZE = (48, 32)  # width, height
@@ -233,7 +233,7 @@ def test_lenient_pillow_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         images.decode(saved(photograph(), "JPEG"), max_pixels=LIMIT)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_damaged_files_raise_nothing_else(data: st.DataObject) -> None:
     """A file with some bytes changed is decoded or refused by ValueError, without a warning."""
@@ -264,13 +264,14 @@ KEYS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, m
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.dictionaries(KEYS, TEXTS, max_size=4))
 def test_png_text_round_trip(text: dict[str, str]) -> None:
-    """Text that is written is read again, also from a file without its end."""
+    """Text that is written is read again by others."""
     data = images.encode_png(np.zeros((2, 2, 3), np.uint8), text)
-    assert png_file.texts(data) == text
-    assert png_file.texts(data[:-20]) == text
+    with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+        image.load()  # a text may stand behind the pixels
+        assert image.info == text
 
 
 @pytest.mark.parametrize("key", ["", "k" * 80, "a\0b", " a", "ä"], ids=["empty", "long", "nul", "blank", "not ascii"])
@@ -292,8 +293,8 @@ def test_text_chunks_of_other_writers(payload: bytes) -> None:
     """The mark is found in each of PNG's kinds of text."""
     data = saved(photograph(), "PNG")
     marked = data[:33] + payload + data[33:]
-    assert png_file.texts(marked) == {images.SYNTHETIC_MARK: "yes"}
     assert images.is_marked_synthetic(marked)
+    assert images.is_marked_synthetic(marked[:-20])
 
 
 @pytest.mark.parametrize(

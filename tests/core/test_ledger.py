@@ -80,7 +80,7 @@ def test_any_reason(reason: str, book: Book) -> None:
     assert first.previous == GENESIS
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(reasons=st.lists(st.text(st.characters(codec="utf-8"), max_size=15), min_size=1, max_size=3))
 def test_round_trip(reasons: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
     """Whatever text the reasons hold, the rows are read as they were appended."""
@@ -209,7 +209,7 @@ def test_a_row_with_both_hashes_is_not_torn(book: Book) -> None:
     assert book.path.read_text() == edited
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(garbage=st.binary(min_size=1, max_size=40))
 def test_what_no_append_writes_is_refused(garbage: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     """What stands at the end and is not the beginning of a row is never passed over, nor built upon."""
@@ -227,7 +227,7 @@ def test_what_no_append_writes_is_refused(garbage: bytes, tmp_path_factory: pyte
     assert book.path.read_bytes() == content
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_any_byte(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     """One byte changed anywhere is either refused in words or changes nothing that is read."""

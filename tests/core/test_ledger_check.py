@@ -234,7 +234,7 @@ def test_broken_before_it_was_committed(tmp_path: Path) -> None:
     assert any(problem.text.startswith("in the last commit: row 2 ") for problem in found.problems)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_whatever_is_done_is_found(data: st.DataObject) -> None:
     """Rows that are taken out, moved, doubled or edited in any number leave problems, unless all is as it was."""
@@ -252,7 +252,7 @@ def test_whatever_is_done_is_found(data: st.DataObject) -> None:
         assert not alone
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.permutations(range(9)))
 def test_moved_rows_are_as_few_as_can_be(order: list[int]) -> None:
     """However rows are shuffled, those that are named moved, put back elsewhere, leave the others in their order."""

@@ -91,7 +91,7 @@ def book(tmp_path: Path) -> Book:
     return made
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(batches=st.lists(ROWS, min_size=1, max_size=3))
 def test_as_the_whole_ledger_says(batches: list[list[Decided]], tmp_path_factory: pytest.TempPathFactory) -> None:
     """Whatever is decided, and however often the index is brought up to date meanwhile, it finds what is there."""
@@ -105,7 +105,7 @@ def test_as_the_whole_ledger_says(batches: list[list[Decided]], tmp_path_factory
         assert found == {name: one.position + 1 for name, one in held.items()}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     before=st.integers(0, 8),
     rows=ROWS,

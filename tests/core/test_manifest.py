@@ -54,7 +54,7 @@ def test_hostile_names(name: str, tmp_path: Path) -> None:
     assert written(tmp_path, rows) == rows
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(names=st.lists(st.text(st.characters(codec="utf-8"), max_size=12), min_size=1, max_size=4))
 def test_round_trip(names: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
     """Any names that text can hold are read as they were written."""
@@ -191,7 +191,7 @@ def test_unknown_rare_class() -> None:
         manifest.rare_classes([1, 1], ["a", "b"], share=0.1, named=["c"])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(names=st.lists(st.sampled_from(HOSTILE), min_size=1, max_size=5))
 def test_find(names: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
     """One image is found as reading all finds it, whatever names the others have; a parent's id finds no image."""

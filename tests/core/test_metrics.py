@@ -152,7 +152,7 @@ def test_thresholds_are_those_of_pycocotools() -> None:
     assert run.params.iouThrs.tolist() == list(metrics.IOU_THRESHOLDS)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(found=ROWS, true=ROWS)
 def test_pycocotools_agrees_on_ties(found: list[Row], true: list[Row]) -> None:
     """Matches and AP equal pycocotools' where confidences and IoUs tie and images and classes are empty."""
@@ -220,7 +220,7 @@ def test_absent_classes_have_no_ap() -> None:
     assert (mean.by_class[1].ap50, mean.by_class[1].by_iou, mean.by_class[1].support) == (None, None, 0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(found=ROWS, true=ROWS)
 def test_weights_of_one_change_nothing(found: list[Row], true: list[Row]) -> None:
     """Each image counted once gives the unweighted AP, in every replicate."""
@@ -281,7 +281,7 @@ def test_replicates_are_worked_through_in_portions() -> None:
     np.testing.assert_allclose(map_replicates(matches, weights=weights), one_by_one, atol=1e-12, rtol=0)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(found=ROWS, true=ROWS, confidence=st.sampled_from([0.1, 0.2, 0.5, 0.50005, 0.9, 0.95]), most=st.integers(1, 4))
 def test_weak_detections_never_matter(found: list[Row], true: list[Row], confidence: float, most: int) -> None:
     """Filtering the matches by confidence is matching the detections of that confidence."""
@@ -292,7 +292,7 @@ def test_weak_detections_never_matter(found: list[Row], true: list[Row], confide
         np.testing.assert_array_equal(afterwards, before)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(found=ROWS, true=ROWS, extra=st.tuples(*_PLACES, *_CORNERS))
 def test_found_boxes_stay_found(found: list[Row], true: list[Row], extra: Row) -> None:
     """One more detection loses no box that was found: recall never falls."""
@@ -302,7 +302,7 @@ def test_found_boxes_stay_found(found: list[Row], true: list[Row], extra: Row) -
     assert (after >= before).all()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(found=ROWS, true=ROWS, data=st.data())
 def test_a_matching_detection_finds_its_box(found: list[Row], true: list[Row], data: st.DataObject) -> None:
     """A detection on a box that was missed raises the recall of its class by that one box."""
@@ -317,7 +317,7 @@ def test_a_matching_detection_finds_its_box(found: list[Row], true: list[Row], d
     assert changes == [int(class_id == missed[1]) for class_id in range(CLASSES)]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(found=ROWS, true=ROWS, confidence=st.floats(0, 1))
 def test_figures_stay_in_their_ranges(found: list[Row], true: list[Row], confidence: float) -> None:
     """Recall, precision and AP lie in [0, 1], or are absent exactly where there is nothing to divide by."""

@@ -95,7 +95,7 @@ def test_too_few_real() -> None:
         mixing.shares(79, Arm(policy="accumulate", ratio=0.2), Mix(total=100, min_real_a_class=0, min_support=20))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(arm=ARMS, total=st.just("all-real") | st.integers(1, 60), seed=st.integers(0, 3))
 def test_choice(arm: Arm, total: int | str, seed: int) -> None:
     """The chosen images are as many of each origin as wanted, each once, from the sets that the policy allows."""

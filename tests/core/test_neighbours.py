@@ -45,7 +45,7 @@ def brute(queries: Vectors, targets: Vectors, k: int, apart: tuple[Positions, Po
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data(), method=st.sampled_from(["exact", "faiss"]), cells=st.sampled_from([1, 40, 1 << 22]))
 def test_nearest(data: st.DataObject, method: Method, cells: int) -> None:
     """Neighbours are those of a plain double loop, whatever the method and the size of a block."""
@@ -61,7 +61,7 @@ def test_nearest(data: st.DataObject, method: Method, cells: int) -> None:
     assert ((found.positions < 0) == np.isneginf(found.similarities)).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data(), method=st.sampled_from(["exact", "faiss"]), cells=st.sampled_from([1, 40, 1 << 22]))
 def test_pairs(data: st.DataObject, method: Method, cells: int) -> None:
     """Pairs are those of a plain double loop, in its order; within one set each is there once."""

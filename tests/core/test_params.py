@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,14 +25,14 @@ RUNS = {
     "guarded-2": {"arm": "guarded", "generation": 2, "previous": "guarded-1"},
     "recursive-1": {"arm": "recursive", "generation": 1, "previous": "base"},
 }
+OWN = yaml.safe_load((ROOT / "params.yaml").read_text())
 MISSING = object()
 
 
 def text(changes: Mapping[str, Any] | None = None, *, runs: Mapping[str, Any] | None = None) -> str:
     """The project's own params.yaml with arms and runs of its own, and values changed by their dotted names."""
-    content = yaml.safe_load((ROOT / "params.yaml").read_text())
-    content |= {"arms": ARMS, "runs": RUNS if runs is None else runs}
-    content = yaml.safe_load(yaml.safe_dump(content))  # nothing is shared between tests
+    given = {"arms": ARMS, "runs": RUNS if runs is None else runs}
+    content = copy.deepcopy(OWN) | yaml.safe_load(yaml.safe_dump(given))  # nothing is shared between tests
     for dotted, value in (changes or {}).items():
         *above, last = dotted.split(".")
         place = content
@@ -274,7 +275,7 @@ def test_settings_are_frozen() -> None:
 @given(key=st.text(min_size=1), section=st.sampled_from([field.name for field in dataclasses.fields(Params)][1:10]))
 def test_any_unknown_key(key: str, section: str) -> None:
     """Whatever a section does not know is refused, by name."""
-    content = yaml.safe_load(text())
+    content = copy.deepcopy(OWN)
     if key in content[section]:
         return
     content[section][key] = 1

@@ -84,7 +84,7 @@ def test_against_scipy_and_numpy() -> None:
     assert found.colour == pytest.approx(float(np.mean(np.ptp(pixels.astype(int), axis=2))), rel=1e-9)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 1000), sigma=st.floats(0.6, 3))
 def test_blur_takes_sharpness_and_high_frequencies(seed: int, sigma: float) -> None:
     """Blurring an image never makes it sharper, nor richer in high frequencies."""
@@ -97,7 +97,7 @@ def test_blur_takes_sharpness_and_high_frequencies(seed: int, sigma: float) -> N
     assert after.high_frequency < before.high_frequency
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 1000))
 def test_turning_changes_nothing(seed: int) -> None:
     """An image and its mirror image are alike in every figure."""

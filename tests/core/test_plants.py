@@ -33,7 +33,7 @@ def make(boxes: list[Box], seed: int, *, classes: int = 3, known: frozenset[str]
     return plants.make(sha("a"), boxes, classes=classes, known=known, rng=np.random.default_rng(seed))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(boxes=BOXES, seed=st.integers(0, 1000))
 def test_exactly_one_thing_is_wrong(boxes: list[Box], seed: int) -> None:
     """One box is left out, has another class, is moved by half its size, or is invented; the others stay."""

@@ -125,7 +125,7 @@ CANDIDATES = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(candidates=CANDIDATES, scores=st.tuples(SCORES, SCORES, SCORES), data=st.data())
 def test_order_of_the_candidates_does_not_matter(
     candidates: list[Candidate], scores: tuple[dict[str, float], ...], data: st.DataObject
@@ -171,7 +171,7 @@ def planted(items: Sequence[Item]) -> list[Kind]:
     return [item.kind for item in items if item.kind in ("control", "second-opinion")]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     count=st.integers(0, 120),
     kind=st.sampled_from(KINDS),

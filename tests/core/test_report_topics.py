@@ -146,7 +146,7 @@ def test_rules_name_warnings_that_decide(fail_on: tuple[str, ...], wanted: str) 
 # Detection
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.lists(st.integers(0, 50), min_size=3, max_size=3), min_size=3, max_size=3))
 def test_confusion_keeps_every_count(counts: list[list[int]]) -> None:
     """Every count is in the table, hits are good and all else is bad, and no shade leaves its range."""

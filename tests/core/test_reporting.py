@@ -27,9 +27,11 @@ from pipeline.core import (
 from pipeline.core.audits import Audit
 from pipeline.core.errors import UserError
 from pipeline.core.figures import Figure
+from pipeline.core.history import Record
 from pipeline.core.judgements import Verdict
 from pipeline.core.labels import Box
 from pipeline.core.pictures import Gallery, Picture
+from pipeline.core.sections import Run
 from tests import builders, retention_builders
 from tests import report_builders as build
 
@@ -81,7 +83,7 @@ def test_a_run_beside_the_line_is_named() -> None:
 def test_an_arm_without_a_run_has_no_verdict() -> None:
     """An arm that has no run yet is on the page, without a verdict."""
     history = reporting.arrange(build.settings(build.two_arms()[0], {}), {"base": build.audit()}, {})
-    assert report_words.headline(history) == "No arm has a run yet."
+    assert report_words.headline(history) == "No generation was made yet."
     card = report_words.card(history, history.arms[0])
     assert (card.badge.word, card.since, card.strip) == ("No verdict", "no run yet", ())
     assert "no run yet" in report_files.summary(history)
@@ -367,6 +369,11 @@ def test_old_galleries_give_way() -> None:
     assert pictures.within(galleries, 40) == galleries
 
 
+def as_run(one: Record) -> Run:
+    """A retired run as params.yaml had it."""
+    return Run(arm=one.arm, generation=one.generation, previous=one.previous, seed=one.seed)
+
+
 def with_retired(number: int = 2) -> reporting.History:
     """The arm `wild` goes on from retired runs, so many; its runs are generations `number` + 1 and `number` + 2."""
     arms, runs = build.two_arms()
@@ -383,7 +390,7 @@ def with_retired(number: int = 2) -> reporting.History:
         for step, (name, before) in enumerate([("wild-1", f"old-{number}"), ("wild-2", "wild-1")], start=1)
     }
     read = {name: replace(one, generation=wild[name].generation) if name in wild else one for name, one in read.items()}
-    anchors = {f"old-{number}": past[f"old-{number}"].as_run}
+    anchors = {f"old-{number}": as_run(past[f"old-{number}"])}
     return reporting.arrange(replace(settings, runs={**settings.runs, **wild}, anchors=anchors), read, judged, past)
 
 
@@ -409,7 +416,7 @@ def test_retired_runs_on_another_split_are_left_out() -> None:
     moved = replace(settings.runs["wild-1"], generation=2, previous="old-1")
     settings = replace(settings, runs={**settings.runs, "wild-1": moved})
     past = {"old-1": retention_builders.record("old-1", test=builders.sha("another split"))}
-    history = reporting.arrange(replace(settings, anchors={"old-1": past["old-1"].as_run}), read, judged, past)
+    history = reporting.arrange(replace(settings, anchors={"old-1": as_run(past["old-1"])}), read, judged, past)
     assert [arm.retired for arm in history.arms] == [(), ()]
 
 

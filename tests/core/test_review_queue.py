@@ -199,7 +199,7 @@ def iou(one: float, other: float) -> float:
 SIDES = st.lists(st.sampled_from([0.0, 2.0, 20.0, 40.0]), max_size=3, unique=True)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(base=SIDES, newer=SIDES)
 def test_disagreement(base: list[float], newer: list[float]) -> None:
     """It is the share of boxes that only one run found; counted here over all ways of pairing them."""

@@ -15,7 +15,7 @@ from pipeline.core.sections import Schedule
 from tests.night_builders import GATE
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(alpha=st.floats(0.001, 0.2), horizon=st.integers(1, 60))
 def test_obrien_fleming_spends_alpha(alpha: float, horizon: int) -> None:
     """The nights' levels grow, and what is spent by each night is Lan and DeMets' function."""

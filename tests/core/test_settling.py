@@ -53,7 +53,7 @@ def test_boxes_have_the_power(lost: int, gained: int, trainings: int) -> None:
         assert power(need // 2, rule, lost=lost / 60, gained=gained / 60) < 0.8
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(lost=st.integers(0, 30), gained=st.integers(0, 30), total=st.integers(60, 200))
 def test_boxes_laws(lost: int, gained: int, total: int) -> None:
     """It is always more than there are; a stricter level, or a second training, asks for no fewer."""

@@ -48,7 +48,7 @@ def divide(given: Images, *, frozen: frozenset[str] = NONE, seed: int = 0) -> di
     return splits.stratified(given.rows, given.groups, shares=SHARES, frozen_test=frozen, seed=seed)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(images())
 def test_groups_stay_together(given_: Images) -> None:
     """Every image is in one split, and near duplicates are in the same."""
@@ -58,7 +58,7 @@ def test_groups_stay_together(given_: Images) -> None:
         assert len({assigned[given_.rows[position].image_id] for position in group}) == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(images(), st.integers(0, 5), st.randoms(use_true_random=False))
 def test_order_does_not_matter(given_: Images, seed: int, random: object) -> None:
     """Rows, groups and members in any order are divided alike."""
@@ -70,7 +70,7 @@ def test_order_does_not_matter(given_: Images, seed: int, random: object) -> Non
     assert divide(shuffled, seed=seed) == divide(given_, seed=seed)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(images(), st.data())
 def test_frozen_test(given_: Images, data: st.DataObject) -> None:
     """A frozen test split keeps its images and gets no other, not even their near duplicates."""

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pipeline.core import files, ledger, standing
+from pipeline.core import corrections, files, ledger, paths, standing, votes
 from pipeline.core.errors import UserError
 from pipeline.core.ledger import Decision, Entry
 from pipeline.core.standing import Standing
-from tests.builders import sha
+from tests.builders import row, sha
 from tests.ledger_builders import FIXED, OTHER, SOURCE, A, B, entry, release, timed
 
 PEOPLE = ("Ada", "Bob", "Cy")
@@ -187,13 +187,27 @@ def decisions(draw: st.DrawFn) -> list[Entry]:
     return timed(rows)
 
 
+def test_the_projects_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of rows the project's own folders are asked; of an image that is there twice the last row counts."""
+    monkeypatch.chdir(tmp_path)
+    source, corrected = row("a"), row("b")
+    fixed = corrections.write(paths.CORRECTIONS, [])
+    whole = imported(paths.IMPORTS, (source.image_id, source.label_digest))
+    rows = timed([whole, entry("relabel", "Ada", corrected.image_id, fixed)])
+    found = standing.of_rows(rows, [row("a", label_digest=GONE), corrected, source], min_agreement=0.0)
+    assert [(one.state, one.label_digest) for one in found.values()] == [
+        ("verified", source.label_digest), ("verified", fixed),
+    ]  # fmt: skip
+    assert list(found) == [source.image_id, corrected.image_id]
+
+
 def all_standings(rows: Sequence[Entry], kept: Path, *, min_agreement: float = 0.8) -> dict[str, Standing]:
     """The standings of both images."""
     items = [(A, SOURCE), (B, SOURCE)]
     return standing.standings(rows, items, kept.parent, kept, min_agreement=min_agreement)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=decisions(), data=st.data())
 def test_order_of_arrival_never_matters(rows: list[Entry], data: st.DataObject, kept: Path) -> None:
     """However the decisions of different people are interleaved, the standings are the same, with people held back."""
@@ -208,7 +222,7 @@ def test_order_of_arrival_never_matters(rows: list[Entry], data: st.DataObject, 
     assert all_standings(arrived, kept) == all_standings(rows, kept)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=decisions(), what=st.sampled_from(VOTES), reviewer=st.sampled_from(PEOPLE), data=st.data())
 def test_undo_restores(rows: list[Entry], what: Decision, reviewer: str, data: st.DataObject, kept: Path) -> None:
     """A decision and its undo leave every standing as it was before."""
@@ -220,7 +234,7 @@ def test_undo_restores(rows: list[Entry], what: Decision, reviewer: str, data: s
     assert all_standings(done, kept) == all_standings(rows, kept)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rows=decisions(), data=st.data())
 def test_a_plant_never_changes_a_standing(rows: list[Entry], data: st.DataObject, kept: Path) -> None:
     """Answers to planted labels, right or wrong, anywhere among the decisions, change no standing by themselves."""
@@ -232,12 +246,15 @@ def test_a_plant_never_changes_a_standing(rows: list[Entry], data: st.DataObject
         st.sampled_from([sha("broken"), SOURCE, FIXED]),
     )
     mixed = list(rows)
-    for answer in data.draw(st.lists(answers, max_size=5)):
+    planted = data.draw(st.lists(answers, max_size=5))
+    for answer in planted:
         mixed.insert(data.draw(st.integers(0, len(mixed))), answer)
+    # An answer right before an undo of the same labels would be what that undo takes back: another ledger.
+    assume(sum(mixed[one].decision in votes.CONTROLS for one in votes.remaining(mixed)) == len(planted))
     assert all_standings(mixed, kept, min_agreement=0.0) == all_standings(rows, kept, min_agreement=0.0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rows=decisions(), reviewer=st.sampled_from(PEOPLE), what=st.sampled_from(["accept", "reject"]))
 def test_labels_that_changed_count_for_nothing(rows: list[Entry], reviewer: str, what: Decision, kept: Path) -> None:
     """Whatever is said of labels that the image no longer has is as if that person had not decided."""
@@ -247,7 +264,7 @@ def test_labels_that_changed_count_for_nothing(rows: list[Entry], reviewer: str,
     assert after == before
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rows=decisions())
 def test_only_a_majority_verifies(rows: list[Entry], kept: Path) -> None:
     """An image is verified exactly when one version has more for it than against it, counted here by hand."""

@@ -27,7 +27,7 @@ def tables(draw: st.DrawFn, *, most: int = 200) -> tuple[int, int, int]:
     return lost, draw(st.integers(0, total - lost)), total
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(trials=st.integers(1, 500), share=st.floats(0, 1), confidence=CONFIDENCES)
 def test_clopper_pearson_is_scipys(trials: int, share: float, confidence: float) -> None:
     """The interval is SciPy's exact one and contains the estimate."""
@@ -62,7 +62,7 @@ def test_clopper_pearson_refuses(successes: int, trials: int, confidence: float,
         statistics.clopper_pearson(successes, trials, confidence=confidence)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(lost=st.integers(0, 300), gained=st.integers(0, 300))
 def test_mcnemar_is_the_binomial_test(lost: int, gained: int) -> None:
     """The p value is SciPy's exact binomial one; one more loss lowers it, one more gain raises it."""
@@ -114,7 +114,7 @@ def score_by_likelihood(loss: float, lost: int, gained: int, total: int) -> floa
     return (lost - gained - total * loss) / math.sqrt(total * (2 * found.x + loss * (1 - loss)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(table=tables(), confidence=CONFIDENCES)
 def test_tango_solves_its_equation(table: tuple[int, int, int], confidence: float) -> None:
     """At each end within (-1, 1) the score statistic is the normal quantile."""
@@ -126,7 +126,7 @@ def test_tango_solves_its_equation(table: tuple[int, int, int], confidence: floa
         assert score_by_likelihood(interval.high, *table) == pytest.approx(-deviate, abs=2e-3)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(table=tables(), confidence=CONFIDENCES)
 def test_tango_laws(table: tuple[int, int, int], confidence: float) -> None:
     """The interval contains the estimate, lies in [-1, 1], mirrors with the table and widens with the confidence."""
@@ -142,7 +142,7 @@ def test_tango_laws(table: tuple[int, int, int], confidence: float) -> None:
     assert interval.high <= wider.high
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(table=tables(), margin=st.sampled_from([0.01, 0.05, 0.1, 0.3]), alpha=st.sampled_from([0.01, 0.05, 0.2]))
 def test_ruling_out_is_the_bound_under_the_margin(table: tuple[int, int, int], margin: float, alpha: float) -> None:
     """A loss of the margin is ruled out exactly where Tango's upper bound lies under it."""
@@ -184,7 +184,7 @@ def test_impossible_pairs_are_refused(lost: int, gained: int, total: int, messag
         statistics.rules_out(lost, gained, total, margin=0.1, alpha=0.05)
 
 
-@settings(max_examples=8, deadline=None)  # statsmodels takes a tenth of a second each
+@settings(max_examples=8)  # statsmodels takes a tenth of a second each
 @given(values=st.lists(st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.01, 0.04, 1.0])), min_size=1, max_size=8))
 def test_holm_is_that_of_statsmodels(values: list[float]) -> None:
     """Adjusted p values are statsmodels'; they are no smaller than the raw ones and keep their order."""

@@ -248,7 +248,7 @@ def test_covered_by(one: PixelBox, other: PixelBox) -> None:
     assert one.covered_by(other) == pytest.approx(inside.mean())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(PLACES, max_size=5), st.integers(1, 45), st.integers(1, 35), st.sampled_from([0.0, 0.2, 1.0]))
 def test_place(taken: list[PixelBox], width: int, height: int, occlusion: float) -> None:
     """A place lies inside the page and respects the limit both ways; what is larger than the page gets none."""

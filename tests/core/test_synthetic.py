@@ -20,7 +20,7 @@ STATES = st.dictionaries(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(states=STATES)
 def test_round_trip(states: dict[tuple[str, str], State], tmp_path_factory: pytest.TempPathFactory) -> None:
     """The table comes back as it was written."""
@@ -29,7 +29,7 @@ def test_round_trip(states: dict[tuple[str, str], State], tmp_path_factory: pyte
     assert synthetic.read(path) == states
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(states=STATES)
 def test_a_synthetic_image_never_gets_origin_real(states: dict[tuple[str, str], State]) -> None:
     """Whatever people decide, synthetic images stay synthetic, and real ones are not touched."""

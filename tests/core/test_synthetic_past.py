@@ -21,7 +21,7 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Row:
     monkeypatch.chdir(tmp_path)
     one = put(synthetic_row(), scene(1))
     made(one)
-    synthetic_past.everything()
+    synthetic_past.keep(one.run)
     return one
 
 

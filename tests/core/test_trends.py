@@ -17,7 +17,7 @@ from pipeline.core import trends
 from tests.night_builders import GATE
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.permutations(range(9)))
 def test_mann_kendall_is_kendalls_exact_test(order: list[int]) -> None:
     """Without ties the p value is SciPy's exact one of Kendall's tau against the generation."""
@@ -31,7 +31,7 @@ def test_mann_kendall_of_a_perfect_fall() -> None:
     assert trends.mann_kendall([1, 2, 3]) == pytest.approx(1.0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 3), min_size=2, max_size=6))
 def test_ties_are_on_the_safe_side(values: list[int]) -> None:
     """With ties, the p value is no smaller than the share of orders of these values that fall as much."""
@@ -43,7 +43,7 @@ def test_ties_are_on_the_safe_side(values: list[int]) -> None:
     assert trends.mann_kendall(values) >= np.mean(seen) - 1e-12
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=12))
 def test_slope_is_theil_sens(values: list[float]) -> None:
     """The slope is SciPy's median of pairwise slopes."""

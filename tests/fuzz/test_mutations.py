@@ -98,7 +98,7 @@ QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_bas
 
 
 @pytest.mark.parametrize("name", LOOKS)
-@settings(max_examples=12, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=12, suppress_health_check=QUIET)
 @given(data=st.data())
 def test_some(name: str, data: st.DataObject) -> None:
     """A mutated file gives a value or a reason."""

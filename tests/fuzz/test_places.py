@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -167,21 +168,26 @@ def test_names_that_differ_by_case(project: Path) -> None:
     assert any("shares its label file" in reason for reason in reasons)
 
 
-def test_folders_nested_deep(project: Path) -> None:
+@pytest.fixture
+def apart() -> Iterator[Path]:
+    """A folder that is not in pytest's own, whose way of removing is nested as deep as what it removes."""
+    folder = Path(tempfile.mkdtemp(prefix="tailwatch-deep-"))
+    yield folder
+    subprocess.run(["rm", "-rf", folder], check=True)
+
+
+def test_folders_nested_deep(project: Path, apart: Path) -> None:
     """Folders in folders, as deep as the system takes them, are an error and no crash."""
-    source = project / "source"
-    SOURCES["yolo"](source)
-    here = os.open(source / "images", os.O_RDONLY)
+    SOURCES["yolo"](apart)
+    here = os.open(apart / "images", os.O_RDONLY)
     for _ in range(1000):
         os.mkdir("d", dir_fd=here)
         below = os.open("d", os.O_RDONLY, dir_fd=here)
         os.close(here)
         here = below
     os.close(here)
-    try:
-        refused = _ingest("yolo").refused
-    finally:
-        subprocess.run(["rm", "-rf", source], check=True)  # Python's own way of removing is nested as deep
+    settings(project, "yolo", str(apart))
+    refused = run().refused
     assert refused is not None
     assert "deep" in refused
 

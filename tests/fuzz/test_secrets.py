@@ -68,7 +68,7 @@ def test_params(kind: str) -> None:
     assert "params.yaml" in str(caught.value)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     cut=st.integers(1, len(SECTION)), junk=st.sampled_from(["", "'", "[", "{", "\t", ": ", "\n- ", "!x ", "&a ", "\0"])
 )
