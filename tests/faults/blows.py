@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
+import subprocess
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -12,10 +14,13 @@ from typing import Any
 import numpy as np
 import psutil
 
+from pipeline.core.night_journal import PHASES
 from tests.faults.world import VERDICTS, Kind, World
 
 KINDS: tuple[Kind, ...] = ("nightly", "dvc", "stage", "mongod", "group")
 _POLL = 0.1  # seconds between two looks at an undisturbed night
+_WORDS = re.compile(rf"(?P<name>SIG[A-Z]+) to (?P<kind>{'|'.join(KINDS)}), (?P<offset>[0-9.]+) s into (?P<place>.+)")
+_START, _TOLD = "start", "told"  # places before a night has a record, and when that has ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,16 +60,49 @@ class Blow:
         """Whom, and when."""
         return f"{signal.Signals(self.number).name} to {self.kind}, {self.offset:.1f} s into {self.place}"
 
+    @classmethod
+    def parse(cls, text: str) -> Blow:
+        """Undo `str`.
+
+        Raises:
+            ValueError: it is no blow.
+        """
+        found = _WORDS.fullmatch(text)
+        if found is None:
+            raise ValueError(f"no blow: {text!r}; wanted such as 'SIGKILL to stage, 4.2 s into train: report'")
+        kind = next(kind for kind in KINDS if kind == found["kind"])
+        return cls(kind=kind, place=found["place"], offset=float(found["offset"]), number=signal.Signals[found["name"]])
+
 
 def place_of(record: dict[str, Any] | None) -> str:
-    """Where a night is: its phase and stage, or what came last."""
+    """Where a night is: its phase, and there the stage that runs or that came last."""
     if record is None:
-        return "start"
+        return _START
     if record["ended"]:
-        return "told"
-    done = record["stages"]
-    last = f"after {done[-1]['name']}" if done else "begins"
-    return f"{record['phase']}: {record['stage'] or last}"
+        return _TOLD
+    here = [one["name"] for one in record["stages"] if _phase(one["name"]) == record["phase"]]
+    return f"{record['phase']}: {record['stage'] or (f'after {here[-1]}' if here else 'begins')}"
+
+
+def _phase(stage: str) -> str:
+    """The phase that a stage of a night belongs to."""
+    if stage in ("ingest", "verify"):
+        return "data"
+    return "mix" if stage.startswith(("generate@", "mix@")) else "train"
+
+
+def reached(present: str, *, wanted: str, places: Sequence[str]) -> bool:
+    """Whether a night is at a place, or beyond it: one that goes on does not come by all of them.
+
+    Args:
+        present: where it is.
+        wanted: one of the places.
+        places: of an undisturbed night, in order.
+    """
+    if present in places:
+        return places.index(present) >= places.index(wanted)
+    order = (_START, *PHASES, _TOLD)
+    return order.index(present.partition(":")[0]) > order.index(wanted.partition(":")[0])
 
 
 def watch(world: World) -> list[Seen]:
@@ -105,37 +143,32 @@ def draw(timeline: Sequence[Seen], rng: np.random.Generator, kinds: Sequence[Kin
     ]
 
 
-def strike(world: World, blow: Blow, places: Sequence[str]) -> bool:
-    """Begin a night and strike; whether there was somebody to hit.
+def strike(world: World, blow: Blow, night: subprocess.Popen[str]) -> bool:
+    """Strike at a night that has reached the blow's place; whether there was somebody to hit.
 
     The night is not waited for: what is left of it ends by itself, or is an orphan.
 
     Args:
         world: with a project.
         blow: to be struck.
-        places: of an undisturbed night, in order: a night that goes on may not come by the very place.
+        night: its process.
     """
-    process = world.start("tailwatch", "nightly")
-    wanted = places.index(blow.place)
-    while process.poll() is None:
-        present = place_of(world.record(process.pid))
-        if present in places and places.index(present) >= wanted:
-            break
-        time.sleep(0.01)
     time.sleep(blow.offset)
     deadline = time.monotonic() + 20  # a night under load may start its processes a little later
-    struck = False
-    while process.poll() is None and not struck and time.monotonic() < deadline:
-        struck = _send(world.of_kind(blow.kind, process.pid), blow.number)
-    process.wait(timeout=300)
-    return struck
+    while night.poll() is None and time.monotonic() < deadline:
+        if _send(world.of_kind(blow.kind, night.pid), blow.number):
+            return True
+        time.sleep(0.01)
+    return False
 
 
 def _send(victims: Collection[psutil.Process], number: int) -> bool:
+    hit = False
     for victim in victims:
         with contextlib.suppress(psutil.NoSuchProcess):
             victim.send_signal(number)
-    return bool(victims)
+            hit = True
+    return hit
 
 
 def places(timeline: Sequence[Seen]) -> list[str]:

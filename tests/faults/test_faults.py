@@ -6,23 +6,17 @@ import resource
 import signal
 import socket
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import psutil
 import pytest
 
 from tests.faults import disks
 from tests.faults.conftest import Oracle
-from tests.faults.world import VERDICTS, World
+from tests.faults.world import VERDICTS, World, in_stage
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 STAGES = ["generate@", "mix@", "train@", "audit@", "confirm@", "gate@", "report", "review"]
-
-
-def in_stage(name: str) -> Any:
-    """Whether a night is in a stage."""
-    return lambda record: (record["stage"] or "").startswith(name)
 
 
 def stage_of(world: World, night: int) -> psutil.Process:

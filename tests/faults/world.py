@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shutil
 import signal
@@ -20,6 +21,7 @@ import yaml
 from pipeline.core import files
 from tests.project import Project, Result, accept, create, small
 
+_LOG = logging.getLogger(__name__)
 Kind = Literal["nightly", "dvc", "stage", "mongod", "group"]
 
 VERDICTS = (0, 3, 4)  # exit codes of a night that came to its end
@@ -75,8 +77,9 @@ class World:
         return self.folder / "now" / "remote"
 
     def save(self, name: str) -> None:
-        """Keep project and remote as they are."""
-        _copy(self.folder / "now", self.folder / name)
+        """Keep project and remote as they are, whole or not at all."""
+        _copy(self.folder / "now", self.folder / "aside")
+        (self.folder / "aside").rename(self.folder / name)
 
     def restore(self, name: str) -> None:
         """Put project and remote back."""
@@ -213,6 +216,7 @@ class World:
 
     def check(self, runs: list[str]) -> None:
         """Hold what has to be so at any moment: files that can be read, no generation twice, nobody left."""
+        _LOG.info("said:\n%s", self.said())
         self.wait(lambda: not self.processes(), seconds=30)
         yaml.safe_load((self.project.folder / "dvc.lock").read_text())
         now = self.runs()
@@ -227,6 +231,11 @@ class World:
         now = self.ledger()
         assert now[: len(ledger)] == ledger
         assert self.project.run("tailwatch", "ledger", "check").code == 0
+
+
+def in_stage(name: str) -> Callable[[dict[str, Any]], bool]:
+    """Whether the record of a night says that it is in a stage whose name begins so."""
+    return lambda record: (record["stage"] or "").startswith(name)
 
 
 def _hear_ctrl_c() -> None:
@@ -277,9 +286,8 @@ def least(params: dict[str, Any]) -> None:
     params["nightly"].update(disk_margin=1.0)
 
 
-def build(folder: Path) -> World:
+def build(world: World) -> None:
     """Make a project that has had two nights, so that the third lets a run leave and prunes the one before."""
-    world = World(folder=folder, mark=str(folder))
     create(world.project.folder, least)
     accept(world.project)
     world.project.run("dvc", "remote", "add", "-d", "here", "../remote")
@@ -289,6 +297,6 @@ def build(folder: Path) -> World:
     for _ in range(2):
         done = world.night()
         assert done.code in VERDICTS, done.output
+    world.decide("before the night")
     world.wait(lambda: not world.processes(), seconds=30)
     world.save("before")
-    return world
