@@ -92,6 +92,7 @@ def _after_training(settings: Params, journal: Journal) -> tuple[Outcome, Told]:
     journal.enter("prune")
     if journal.night.pushed:
         _prune(journal)
+    _sweep_stores(settings)
     journal.enter("done")
     told = night_message.verdict(news, journal.night, project=Path.cwd().name)
     if any(faults.values()):
@@ -178,7 +179,8 @@ def _append(settings: Params, journal: Journal, plan: Plan) -> Params:
         retired = retention.retire(params.parse(after))
         after = appending.edited(text, add=plan.add, remove=retired.leaving, anchors=retired.anchors)
         if retired.leaving:
-            stage.report(f"{listed(retired.leaving)} leave params.yaml; data/history keeps their figures")
+            verb, whose = ("leaves", "its") if len(retired.leaving) == 1 else ("leave", "their")
+            stage.report(f"{listed(retired.leaving)} {verb} params.yaml; data/history keeps {whose} figures")
     files.write_bytes(paths.PARAMS, after.encode())
     settings = params.load()
     retention.finish(settings)
@@ -281,3 +283,13 @@ def _prune(journal: Journal) -> None:
         stage.report(f"pruned the files of {listed(list(pruned.removed))} from the local cache")
     if pruned.missing:
         journal.say(f"the remote lacks files of {listed(list(pruned.missing))}, so they stay here")
+
+
+def _sweep_stores(settings: Params) -> None:
+    """Remove what DVC had half written into the cache or a remote that is a folder when it was killed."""
+    places = dvc_places.read(Path())
+    name = settings.nightly.remote or places.default
+    remote = places.folder_of(name) if name is not None and name in places.remotes else None
+    swept = left_overs.sweep_stores(filter(None, (places.cache, remote)))
+    if swept.files:
+        stage.report(f"removed {counted(swept.files, 'file')} that DVC had half written ({swept.size / 1e6:,.1f} MB)")

@@ -111,17 +111,13 @@ def watch(world: World) -> list[Seen]:
     found: list[Seen] = []
     process = world.start("tailwatch", "nightly")
     while process.poll() is None:
-        now, alive = time.monotonic() - started, _alive(world, process.pid)
+        now, alive = time.monotonic() - started, world.kinds(process.pid)
         if (present := place_of(world.record(process.pid))) != place:
             place, since = present, now
         found.append(Seen(seconds=now, place=place, offset=now - since, alive=alive))
         time.sleep(_POLL)
     assert process.returncode in VERDICTS, world.said()
     return found
-
-
-def _alive(world: World, night: int) -> frozenset[Kind]:
-    return frozenset(kind for kind in KINDS if world.of_kind(kind, night))
 
 
 def draw(timeline: Sequence[Seen], rng: np.random.Generator, kinds: Sequence[Kind], *, within: str = "") -> list[Blow]:

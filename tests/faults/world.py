@@ -135,6 +135,10 @@ class World:
         """Those of a kind: the night itself, its `dvc`, the stage, the database, or all of them."""
         return [one for one in self.processes() if kind == "group" or _kind(one, night) == kind]
 
+    def kinds(self, night: int) -> frozenset[Kind]:
+        """The kinds of which there is one at least."""
+        return frozenset(kind for one in self.processes() for kind in ("group", _kind(one, night)) if kind)
+
     def reach(self, process: subprocess.Popen[str], what: Callable[[dict[str, Any]], object]) -> None:
         """Wait until the record of a night is so; it must not end before.
 
@@ -243,7 +247,7 @@ def _hear_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _kind(process: psutil.Process, night: int) -> str:
+def _kind(process: psutil.Process, night: int) -> Kind | None:
     command = _command(process)
     if process.pid == night:
         return "nightly"
@@ -251,7 +255,7 @@ def _kind(process: psutil.Process, night: int) -> str:
         return "mongod"
     if command[1:3] == ["-m", "dvc"]:
         return "dvc"
-    return "stage" if command[1:2] == ["-m"] and command[2].count(".") == 1 else ""
+    return "stage" if command[1:2] == ["-m"] and command[2].count(".") == 1 else None
 
 
 def _command(process: psutil.Process) -> list[str]:
