@@ -20,7 +20,7 @@ from tests.faults.world import VERDICTS, Kind, World
 KINDS: tuple[Kind, ...] = ("nightly", "dvc", "stage", "mongod", "group")
 _POLL = 0.1  # seconds between two looks at an undisturbed night
 _WORDS = re.compile(rf"(?P<name>SIG[A-Z]+) to (?P<kind>{'|'.join(KINDS)}), (?P<offset>[0-9.]+) s into (?P<place>.+)")
-_START, _TOLD = "start", "told"  # places before a night has a record, and when that has ended
+_START, _TOLD, _FAILED = "start", "told", "failed"  # before a night has a record, and when that has ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,14 +30,12 @@ class Seen:
     Attributes:
         seconds: since it was started.
         place: phase and stage, in words.
-        offset: seconds since that began.
-        alive: whom there was to kill.
+        alive: whom there was to kill, and for how many seconds he had been there in this place.
     """
 
     seconds: float
     place: str
-    offset: float
-    alive: frozenset[Kind]
+    alive: dict[Kind, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +45,7 @@ class Blow:
     Attributes:
         kind: to whom.
         place: phase and stage of the night that is waited for.
-        offset: seconds after that begins.
+        offset: seconds after he is seen there.
         number: of the signal.
     """
 
@@ -79,7 +77,7 @@ def place_of(record: dict[str, Any] | None) -> str:
     if record is None:
         return _START
     if record["ended"]:
-        return _TOLD
+        return _TOLD if record["exit_code"] in VERDICTS else _FAILED
     here = [one["name"] for one in record["stages"] if _phase(one["name"]) == record["phase"]]
     return f"{record['phase']}: {record['stage'] or (f'after {here[-1]}' if here else 'begins')}"
 
@@ -101,27 +99,29 @@ def reached(present: str, *, wanted: str, places: Sequence[str]) -> bool:
     """
     if present in places:
         return places.index(present) >= places.index(wanted)
-    order = (_START, *PHASES, _TOLD)
+    order = (_FAILED, _START, *PHASES, _TOLD)
     return order.index(present.partition(":")[0]) > order.index(wanted.partition(":")[0])
 
 
 def watch(world: World) -> list[Seen]:
     """Run a night to its end and look at it all the time."""
-    started, since, place = time.monotonic(), 0.0, ""
+    started, place = time.monotonic(), ""
+    since: dict[Kind, float] = {}
     found: list[Seen] = []
     process = world.start("tailwatch", "nightly")
     while process.poll() is None:
-        now, alive = time.monotonic() - started, world.kinds(process.pid)
+        now, kinds = time.monotonic() - started, world.kinds(process.pid)
         if (present := place_of(world.record(process.pid))) != place:
-            place, since = present, now
-        found.append(Seen(seconds=now, place=place, offset=now - since, alive=alive))
+            place, since = present, {}
+        since = {kind: since.get(kind, now) for kind in kinds}
+        found.append(Seen(seconds=now, place=place, alive={kind: now - since[kind] for kind in kinds}))
         time.sleep(_POLL)
     assert process.returncode in VERDICTS, world.said()
     return found
 
 
 def draw(timeline: Sequence[Seen], rng: np.random.Generator, kinds: Sequence[Kind], *, within: str = "") -> list[Blow]:
-    """Draw a moment for each kind of victim, all moments at which there is one being as likely; in order of time.
+    """Draw a moment for each kind of victim: a place where there is one, then a moment there; in order of time.
 
     Args:
         timeline: of an undisturbed night.
@@ -132,9 +132,12 @@ def draw(timeline: Sequence[Seen], rng: np.random.Generator, kinds: Sequence[Kin
     chosen = []
     for kind in kinds:
         found = [one for one in timeline if kind in one.alive and within in one.place]
-        chosen.append((found[rng.integers(len(found))], kind))
+        there = places(found)
+        place = there[rng.integers(len(there))]
+        here = [one for one in found if one.place == place]
+        chosen.append((here[rng.integers(len(here))], kind))
     return [
-        Blow(kind=kind, place=one.place, offset=one.offset + rng.uniform(0, _POLL))
+        Blow(kind=kind, place=one.place, offset=one.alive[kind] + rng.uniform(0, _POLL))
         for one, kind in sorted(chosen, key=lambda pair: pair[0].seconds)
     ]
 
@@ -142,18 +145,19 @@ def draw(timeline: Sequence[Seen], rng: np.random.Generator, kinds: Sequence[Kin
 def strike(world: World, blow: Blow, night: subprocess.Popen[str]) -> bool:
     """Strike at a night that has reached the blow's place; whether there was somebody to hit.
 
-    The night is not waited for: what is left of it ends by itself, or is an orphan.
+    What is left of the night ends by itself, or is an orphan; without its database it may go on to its end.
 
     Args:
         world: with a project.
         blow: to be struck.
         night: its process.
     """
-    time.sleep(blow.offset)
-    deadline = time.monotonic() + 20  # a night under load may start its processes a little later
+    deadline = time.monotonic() + 90  # a night under load may start its processes a little later
     while night.poll() is None and time.monotonic() < deadline:
-        if _send(world.of_kind(blow.kind, night.pid), blow.number):
-            return True
+        if world.of_kind(blow.kind, night.pid):
+            time.sleep(blow.offset)
+            if _send(world.of_kind(blow.kind, night.pid), blow.number):
+                return True
         time.sleep(0.01)
     return False
 

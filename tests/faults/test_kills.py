@@ -43,6 +43,8 @@ def beat(world: World, oracle: Oracle, planned: Sequence[Blow]) -> list[Blow]:
             continue
         hit.append(blow)
         _LOG.info("%s: hit", blow)
+        if blow.kind != "mongod":
+            night.wait(timeout=300)
         if len(hit) == 1:
             world.decide("while it is night")
             ledger = world.ledger()
