@@ -37,16 +37,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Draw a hundred kills where they are asked for."""
+    """Draw a hundred kills."""
     if "chain" in metafunc.fixturenames:
-        asked = metafunc.config.getoption("--all-faults", default=False)
-        marks = () if asked else pytest.mark.skip(reason="an hour of kills is asked for with --all-faults")
-        chains = range(CHAINS if asked else 1)
-        metafunc.parametrize("chain", [pytest.param(one, id=f"chain-{one + 1}", marks=marks) for one in chains])
+        metafunc.parametrize("chain", range(1, CHAINS + 1), ids=lambda chain: f"chain-{chain}")
 
 
-def make(folder: Path) -> Oracle:
-    """Make a world, and have the night in it that nobody disturbs; where that was done before, read how it went."""
+@pytest.fixture(scope="session")
+def all_faults(pytestconfig: pytest.Config) -> None:
+    """Skip a test that is not in the sample, unless all are asked for."""
+    if not pytestconfig.getoption("--all-faults"):
+        pytest.skip("not in the sample: python -m tests.faults")
+
+
+def make(folder: Path, *, nights: int) -> Oracle:
+    """Make a world, and have the night in it that nobody disturbs; where that was done before, read how it went.
+
+    Args:
+        folder: of the world.
+        nights: that the project has had before.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     made = folder / "oracle.json"
     with (folder / "lock").open("w") as lock:
@@ -54,7 +63,7 @@ def make(folder: Path) -> Oracle:
         if not made.exists():
             world = World(folder=folder, mark=str(folder))
             if not (folder / "before").exists():
-                build(world)
+                build(world, nights=nights)
             made.write_bytes(msgspec.json.encode(_undisturbed(world)))
     return msgspec.json.decode(made.read_bytes(), type=Oracle)
 
@@ -78,9 +87,9 @@ def _shared(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Confi
 
 
 @pytest.fixture(scope="session")
-def oracle(_shared: Path) -> Oracle:
-    """The night that nobody disturbed."""
-    return make(_shared)
+def oracle(_shared: Path, pytestconfig: pytest.Config) -> Oracle:
+    """The night that nobody disturbed; in the sample, it is the first one after the base."""
+    return make(_shared, nights=2 if pytestconfig.getoption("--all-faults") else 0)
 
 
 @pytest.fixture(scope="session")

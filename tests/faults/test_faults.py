@@ -25,12 +25,12 @@ def stage_of(world: World, night: int) -> psutil.Process:
     return world.of_kind("stage", night)[0]
 
 
-def test_a_full_disk(world: World, oracle: Oracle, pytestconfig: pytest.Config) -> None:
+@pytest.mark.usefixtures("all_faults")
+def test_a_full_disk(world: World, oracle: Oracle) -> None:
     """The night fails and says so at each stage; with room again, it goes on to the same end."""
-    stages = STAGES if pytestconfig.getoption("--all-faults", default=False) else ["train@"]
     with disks.small(world, "before") as filler:
         ledger = world.ledger()
-        for name in stages:
+        for name in STAGES:
             night = world.start("tailwatch", "nightly")
             world.reach(night, in_stage(name))
             disks.fill(filler)
@@ -54,6 +54,7 @@ def test_a_disk_that_is_full_before(world: World, oracle: Oracle) -> None:
         assert world.runs() != oracle.end.runs
 
 
+@pytest.mark.usefixtures("all_faults")
 def test_a_cache_that_is_read_only(world: World, oracle: Oracle) -> None:
     """The night fails and names the cache; when it can be written again, the night goes on to the same end."""
     with disks.read_only(world.project.folder / ".dvc/cache"):
@@ -65,10 +66,11 @@ def test_a_cache_that_is_read_only(world: World, oracle: Oracle) -> None:
     world.check_end(oracle.end, world.ledger())
 
 
+@pytest.mark.usefixtures("all_faults")
 def test_a_remote_that_dies_in_the_middle_of_a_push(world: World, oracle: Oracle) -> None:
     """The verdict is told, beside that it is not on the remote; the next night pushes what is missing."""
     night = world.start("tailwatch", "nightly")
-    world.reach(night, lambda record: record["phase"] == "verdicts")
+    world.reach(night, lambda record: record["phase"] == "push")
 
     def pushed() -> int:
         return sum(1 for _ in world.remote.glob("files/md5/??/*"))
@@ -92,6 +94,7 @@ def test_a_remote_that_dies_in_the_middle_of_a_push(world: World, oracle: Oracle
     assert not world.half_files()
 
 
+@pytest.mark.usefixtures("all_faults")
 def test_a_clock_that_was_set_back(world: World, oracle: Oracle) -> None:
     """Decisions and nights that lie ahead stay what they are; the night is numbered after them."""
     before, ledger = world.record(), world.ledger()
@@ -106,6 +109,7 @@ def test_a_clock_that_was_set_back(world: World, oracle: Oracle) -> None:
     world.check_end(oracle.end, ledger)
 
 
+@pytest.mark.usefixtures("all_faults")
 def test_too_little_memory_to_train(world: World, oracle: Oracle) -> None:
     """The message names memory, whether the training was refused some or was killed; then the night goes on."""
     night = world.start("tailwatch", "nightly")
@@ -125,6 +129,7 @@ def test_too_little_memory_to_train(world: World, oracle: Oracle) -> None:
     world.check_end(oracle.end, world.ledger())
 
 
+@pytest.mark.usefixtures("all_faults")
 def test_two_nights_and_a_repro_at_once(world: World, oracle: Oracle) -> None:
     """The second night, and the stage of a `dvc repro`, are refused and told who has the project; the first ends."""
     first = world.start("tailwatch", "nightly", output="first.txt")
@@ -139,6 +144,7 @@ def test_two_nights_and_a_repro_at_once(world: World, oracle: Oracle) -> None:
     world.check_end(oracle.end, world.ledger())
 
 
+@pytest.mark.usefixtures("all_faults")
 def test_the_app_is_open(world: World, oracle: Oracle) -> None:
     """People look on while a night writes what they look at; the App lives on, and the end is the same."""
     with socket.socket() as free:

@@ -86,8 +86,9 @@ def test_a_few_kills(world: World, oracle: Oracle) -> None:
     assert beat(world, oracle, planned) == planned
 
 
+@pytest.mark.usefixtures("all_faults")
 def test_kills_at_random_moments(world: World, oracle: Oracle, chain: int) -> None:
-    """`kill -9` of each of them four times and more, at moments drawn from the whole night."""
+    """`kill -9` of each of them four times and more, at moments drawn from the whole night; the chain is the seed."""
     planned = blows.draw(oracle.timeline, np.random.default_rng(chain), KILLS * blows.KINDS)
     assert len(beat(world, oracle, planned)) >= LEAST
 
@@ -100,6 +101,7 @@ def test_kills_that_are_given(world: World, oracle: Oracle, pytestconfig: pytest
     assert beat(world, oracle, planned) == planned
 
 
+@pytest.mark.usefixtures("all_faults")
 def test_sigterm_and_ctrl_c(world: World, oracle: Oracle) -> None:
     """The night ends what it has started, says who stopped it, and the next one goes on."""
     for stage, number in (("train@", signal.SIGINT), ("audit@", signal.SIGTERM)):

@@ -290,15 +290,17 @@ def least(params: dict[str, Any]) -> None:
     params["nightly"].update(disk_margin=1.0)
 
 
-def build(world: World) -> None:
-    """Make a project that has had two nights, so that the third lets a run leave and prunes the one before."""
+def build(world: World, *, nights: int) -> None:
+    """Make a project with a base that has had some nights: in the third, a run leaves and the one before is pruned."""
     create(world.project.folder, least)
     accept(world.project)
     world.project.run("dvc", "remote", "add", "-d", "here", "../remote")
     for command in (["config", "user.name", "a tester"], ["config", "user.email", "t@example.org"], ["add", "."],
                     ["commit", "-qm", "before the first night"]):  # fmt: skip
         world.project.run("git", *command)
-    for _ in range(2):
+    done = world.run("dvc", "repro", "confirm-base")
+    assert done.code == 0, done.output
+    for _ in range(nights):
         done = world.night()
         assert done.code in VERDICTS, done.output
     world.decide("before the night")
