@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pipeline import pinning, preflight, promoting, retention
-from pipeline.adapters import dvc_files, dvc_places, dvc_repro, git_state
+from pipeline.adapters import dvc_files, dvc_mending, dvc_places, dvc_repro, git_state
 from pipeline.core import (
     appending,
     audits,
@@ -60,6 +60,8 @@ def take(settings: Params, journal: Journal) -> tuple[Outcome, Told]:
         OSError: the disk is full, or the like.
     """
     left_overs.sweep()
+    for mended in dvc_mending.mend():
+        journal.say(mended)
     retention.finish(settings)
     plan = night_plan.plan(settings, dvc_files.stage_outs(), night_journal.past()[1:])
     journal.note(resting=plan.resting)
@@ -124,11 +126,13 @@ def _dvc(settings: Params, journal: Journal, *arguments: str) -> None:
 
     def tell(name: str, seconds: float | None) -> None:
         if seconds is None:
+            dvc_mending.keep()
             journal.note(stage=name)
             return
         journal.note(stage=None, stages=(*journal.night.stages, StageTime(name=name, seconds=round(seconds, 3))))
         stage.report(f"{datetime.now().astimezone():%H:%M:%S}  {name:<28} {night_message.seconds(seconds):>12}")
 
+    dvc_mending.keep()
     done = dvc_repro.run(arguments, log=journal.night.log, limit=settings.nightly.minutes, on_stage=tell)
     what = done.stage or f"dvc {arguments[0]}"
     if done.late is not None:
