@@ -73,7 +73,8 @@ def take(settings: Params, journal: Journal) -> tuple[Outcome, Told]:
     settings = _append(settings, journal, plan)
     if plan.runs:
         journal.enter("mix")
-        _dvc(settings, journal, "repro", *(f"mix@{run}" for run in plan.runs))
+        # With the base's: the warnings compare with it, and what a killed stage was to make is not there.
+        _dvc(settings, journal, "repro", "mix-base", *(f"mix@{run}" for run in plan.runs))
         _warn(settings, journal, stale)
         journal.enter("train")
         _dvc(settings, journal, "repro")

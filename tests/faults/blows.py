@@ -86,7 +86,7 @@ def _phase(stage: str) -> str:
     """The phase that a stage of a night belongs to."""
     if stage in ("ingest", "verify"):
         return "data"
-    return "mix" if stage.startswith(("generate@", "mix@")) else "train"
+    return "mix" if stage.startswith(("generate@", "mix")) else "train"
 
 
 def reached(present: str, *, wanted: str, places: Sequence[str]) -> bool:
