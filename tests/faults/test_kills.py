@@ -108,7 +108,7 @@ def test_sigterm_and_ctrl_c(world: World, oracle: Oracle) -> None:
         night = world.start("tailwatch", "nightly")
         world.reach(night, in_stage(stage))
         night.send_signal(number)
-        assert night.wait(timeout=60) == 1
+        assert night.wait(timeout=300) == 1
         assert f"Stopped by {signal.Signals(number).name}: all that the night had started was ended" in world.said()
         world.check(oracle.end.runs)
     world.to_the_end()

@@ -102,14 +102,14 @@ class World:
         """What the command has said that was started last, or with an output of its own."""
         return (self.folder / output).read_text()
 
-    def run(self, *command: str, timeout: float = 400, **variables: str) -> Result:
+    def run(self, *command: str, timeout: float = 1500, **variables: str) -> Result:
         """Run a command to its end."""
         code = self.start(*command, **variables).wait(timeout=timeout)
         return Result(code, self.said())
 
     def night(self, **variables: str) -> Result:
         """One night."""
-        return self.run("tailwatch", "nightly", timeout=400, **variables)
+        return self.run("tailwatch", "nightly", **variables)
 
     def record(self, pid: int | None = None) -> dict[str, Any] | None:
         """The newest night's record; of a process, where that has begun one."""
