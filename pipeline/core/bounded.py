@@ -63,9 +63,7 @@ def read(path: Path, *, most: int) -> bytes:
             if size > most:
                 raise ValueError(f"has {size:,} bytes, wanted at most {most:,}")
             data = file.read(size + 1)  # not `most`: so many bytes are asked of the system at once, and it may refuse
-            while size < len(data) <= most and (
-                more := file.read(_CHUNK)
-            ):  # it grew, or has no size in the first place
+            while size < len(data) <= most and (more := file.read(_CHUNK)):  # it grew, or tells no size
                 data += more
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror or type(error).__name__}") from None

@@ -102,9 +102,9 @@ class World:
         """What the command has said that was started last, or with an output of its own."""
         return (self.folder / output).read_text()
 
-    def run(self, *command: str, timeout: float = 1500, **variables: str) -> Result:
+    def run(self, *command: str, **variables: str) -> Result:
         """Run a command to its end."""
-        code = self.start(*command, **variables).wait(timeout=timeout)
+        code = self.start(*command, **variables).wait(timeout=1500)
         return Result(code, self.said())
 
     def night(self, **variables: str) -> Result:
