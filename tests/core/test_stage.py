@@ -155,9 +155,11 @@ def test_too_little_memory_deeper_down(
 ) -> None:
     """What came of memory that was refused is said as that: torch, half imported, complains of the second import."""
 
-    def main(_: str) -> None:
+    refused = raising(ImportError("libtorch_cpu.so: failed to map segment from shared object"))
+
+    def main(run: str) -> None:
         try:
-            raise ImportError("libtorch_cpu.so: failed to map segment from shared object")
+            refused(run)
         except ImportError as error:
             if cause:
                 raise ValueError("the second complaint") from error
