@@ -154,7 +154,6 @@ def test_too_little_memory_deeper_down(
     *, cause: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What came of memory that was refused is said as that: torch, half imported, complains of the second import."""
-
     refused = raising(ImportError("libtorch_cpu.so: failed to map segment from shared object"))
 
     def main(run: str) -> None:
