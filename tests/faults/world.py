@@ -221,7 +221,7 @@ class World:
     def check(self, runs: list[str]) -> None:
         """Hold what has to be so at any moment: files that can be read, no generation twice, nobody left."""
         _LOG.info("said:\n%s", self.said())
-        self.wait(lambda: not self.processes(), seconds=30)
+        self.wait(lambda: not self.processes(), seconds=120)
         yaml.safe_load((self.project.folder / "dvc.lock").read_text())
         now = self.runs()
         assert len(now) == len(set(now))
