@@ -29,7 +29,8 @@ _MARK = "TAILWATCH_TEST_OF_FAULTS"  # of the environment: the world that a proce
 # What a night makes, but for what names times, or files of weights, which differ where the weights are equal.
 _OUTPUTS = [f"data/{name}/**/*.*" for name in ("real", "generate", "mix", "audit", "confirm", "gate")]
 _OUTPUTS += ["data/verified/manifest.csv", "data/history/*.json", "data/anchors.dvc", "params.yaml", "data/test.lock"]
-_NOT_COMPARED = ("data/train", "data/review", "data/verified", "data/ledger.csv")  # the last: people decide meanwhile
+# People decide meanwhile: the ledger goes on, and what is mixed after that names its newest row.
+_NOT_COMPARED = ("data/train", "data/review", "data/verified", "data/ledger.csv", "data/mix")
 _TENSORS = """
 import hashlib, sys, torch
 for path in sys.argv[1:]:
@@ -184,12 +185,18 @@ class World:
             env=Project.environment(YOLO_CONFIG_DIR=str(folder / ".tailwatch/ultralytics")),
         )  # fmt: skip
         return End(
-            files=self.project.digest(*_OUTPUTS),
+            files={**self.project.digest(*_OUTPUTS), **self._mixtures()},
             stages={path: md5 for path, md5 in listed.items() if not path.startswith(_NOT_COMPARED)},
             weights=re.findall("^[0-9a-f]{64}$", tensors.stdout, flags=re.MULTILINE),
             runs=self.runs(),
             verdicts={path.stem: json.loads(path.read_text())["verdict"] for path in folder.glob("data/gate/*.json")},
         )
+
+    def _mixtures(self) -> dict[str, str]:
+        """What was mixed, but for the row of the ledger up to which people had decided."""
+        found = sorted(self.project.folder.glob("data/mix/*/summary.json"))
+        values = {str(path.relative_to(self.project.folder)): json.loads(path.read_text()) for path in found}
+        return {path: json.dumps({**value, "ledger": ""}) for path, value in values.items()}
 
     def runs(self) -> list[str]:
         """The runs in params.yaml."""
