@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 
 from pipeline.core.night_journal import PHASES
-from tests.faults.world import VERDICTS, Kind, World
+from tests.faults.world import VERDICTS, Kind, World, has_told
 
 KINDS: tuple[Kind, ...] = ("nightly", "dvc", "stage", "mongod", "group")
 _POLL = 0.1  # seconds between two looks at an undisturbed night
@@ -77,7 +77,7 @@ def place_of(record: dict[str, Any] | None) -> str:
     if record is None:
         return _START
     if record["ended"]:
-        return _TOLD if record["exit_code"] in VERDICTS else _FAILED
+        return _TOLD if has_told(record) else _FAILED
     here = [one["name"] for one in record["stages"] if _phase(one["name"]) == record["phase"]]
     return f"{record['phase']}: {record['stage'] or (f'after {here[-1]}' if here else 'begins')}"
 

@@ -15,7 +15,7 @@ import pytest
 from tests.faults import blows
 from tests.faults.blows import Blow
 from tests.faults.conftest import Oracle
-from tests.faults.world import VERDICTS, World, in_stage
+from tests.faults.world import World, has_told, in_stage
 
 KILLS = 5  # of each kind that are planned in a chain: some find nobody, or come when the night is over
 LEAST = 20  # that hit somebody: 100 in five chains
@@ -69,7 +69,7 @@ def _at(
         said, record = world.said(), world.record(night.pid)
         assert "Traceback" not in said
         world.check(allowed)
-        if night.returncode in VERDICTS or (record or {}).get("exit_code") in VERDICTS:
+        if has_told(record):
             return None
         night = world.start("tailwatch", "nightly")
     raise AssertionError(f"nights end again and again, though nobody strikes: {world.said()}")

@@ -244,6 +244,11 @@ class World:
         assert self.project.run("tailwatch", "ledger", "check").code == 0
 
 
+def has_told(record: dict[str, Any] | None) -> bool:
+    """Whether a night came to its verdicts and told them, pushed or not: the one after it is the next one."""
+    return record is not None and (record["exit_code"] in VERDICTS or "FAILED TO PUSH;" in record["message"])
+
+
 def in_stage(name: str) -> Callable[[dict[str, Any]], bool]:
     """Whether the record of a night says that it is in a stage whose name begins so."""
     return lambda record: (record["stage"] or "").startswith(name)
