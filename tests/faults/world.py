@@ -310,7 +310,7 @@ def build(world: World, *, nights: int) -> None:
     for command in (["config", "user.name", "a tester"], ["config", "user.email", "t@example.org"], ["add", "."],
                     ["commit", "-qm", "before the first night"]):  # fmt: skip
         world.project.run("git", *command)
-    done = world.run("dvc", "repro", "confirm-base")
+    done = world.run("dvc", "repro", "audit-base", "confirm-base")
     assert done.code == 0, done.output
     for _ in range(nights):
         done = world.night()
