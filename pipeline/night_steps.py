@@ -258,7 +258,8 @@ def _push(settings: Params, journal: Journal) -> str:
         _dvc(settings, journal, "push", "--remote", name)
     except UserError as error:
         journal.note(pushed=False)
-        return f"What was computed is here, but not on the remote {name}: {error} The next night pushes it."
+        reason = str(error).rstrip(".")
+        return f"What was computed is here, but not on the remote {name}: {reason}. The next night pushes it."
     journal.note(pushed=True)
     stage.report(f"pushed to {name} in {night_message.seconds(time.monotonic() - started)}")
     return ""
