@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pipeline import pinning, preflight, promoting, retention
-from pipeline.adapters import dvc_files, dvc_places, dvc_repro, git_state
+from pipeline.adapters import dvc_files, dvc_mending, dvc_places, dvc_repro, git_state
 from pipeline.core import (
     appending,
     audits,
@@ -60,6 +60,8 @@ def take(settings: Params, journal: Journal) -> tuple[Outcome, Told]:
         OSError: the disk is full, or the like.
     """
     left_overs.sweep()
+    for mended in dvc_mending.mend():
+        journal.say(mended)
     retention.finish(settings)
     plan = night_plan.plan(settings, dvc_files.stage_outs(), night_journal.past()[1:])
     journal.note(resting=plan.resting)
@@ -71,7 +73,8 @@ def take(settings: Params, journal: Journal) -> tuple[Outcome, Told]:
     settings = _append(settings, journal, plan)
     if plan.runs:
         journal.enter("mix")
-        _dvc(settings, journal, "repro", *(f"mix@{run}" for run in plan.runs))
+        # With the base's: the warnings compare with it, and what a killed stage was to make is not there.
+        _dvc(settings, journal, "repro", "mix-base", *(f"mix@{run}" for run in plan.runs))
         _warn(settings, journal, stale)
         journal.enter("train")
         _dvc(settings, journal, "repro")
@@ -92,6 +95,7 @@ def _after_training(settings: Params, journal: Journal) -> tuple[Outcome, Told]:
     journal.enter("prune")
     if journal.night.pushed:
         _prune(journal)
+    _sweep_stores(settings)
     journal.enter("done")
     told = night_message.verdict(news, journal.night, project=Path.cwd().name)
     if any(faults.values()):
@@ -123,11 +127,13 @@ def _dvc(settings: Params, journal: Journal, *arguments: str) -> None:
 
     def tell(name: str, seconds: float | None) -> None:
         if seconds is None:
+            dvc_mending.keep()
             journal.note(stage=name)
             return
         journal.note(stage=None, stages=(*journal.night.stages, StageTime(name=name, seconds=round(seconds, 3))))
         stage.report(f"{datetime.now().astimezone():%H:%M:%S}  {name:<28} {night_message.seconds(seconds):>12}")
 
+    dvc_mending.keep()
     done = dvc_repro.run(arguments, log=journal.night.log, limit=settings.nightly.minutes, on_stage=tell)
     what = done.stage or f"dvc {arguments[0]}"
     if done.late is not None:
@@ -178,7 +184,8 @@ def _append(settings: Params, journal: Journal, plan: Plan) -> Params:
         retired = retention.retire(params.parse(after))
         after = appending.edited(text, add=plan.add, remove=retired.leaving, anchors=retired.anchors)
         if retired.leaving:
-            stage.report(f"{listed(retired.leaving)} leave params.yaml; data/history keeps their figures")
+            verb, whose = ("leaves", "its") if len(retired.leaving) == 1 else ("leave", "their")
+            stage.report(f"{listed(retired.leaving)} {verb} params.yaml; data/history keeps {whose} figures")
     files.write_bytes(paths.PARAMS, after.encode())
     settings = params.load()
     retention.finish(settings)
@@ -251,7 +258,8 @@ def _push(settings: Params, journal: Journal) -> str:
         _dvc(settings, journal, "push", "--remote", name)
     except UserError as error:
         journal.note(pushed=False)
-        return f"What was computed is here, but not on the remote {name}: {error} The next night pushes it."
+        reason = str(error).rstrip(".")
+        return f"What was computed is here, but not on the remote {name}: {reason}. The next night pushes it."
     journal.note(pushed=True)
     stage.report(f"pushed to {name} in {night_message.seconds(time.monotonic() - started)}")
     return ""
@@ -281,3 +289,13 @@ def _prune(journal: Journal) -> None:
         stage.report(f"pruned the files of {listed(list(pruned.removed))} from the local cache")
     if pruned.missing:
         journal.say(f"the remote lacks files of {listed(list(pruned.missing))}, so they stay here")
+
+
+def _sweep_stores(settings: Params) -> None:
+    """Remove what DVC had half written into the cache or a remote that is a folder when it was killed."""
+    places = dvc_places.read(Path())
+    name = settings.nightly.remote or places.default
+    remote = places.folder_of(name) if name is not None and name in places.remotes else None
+    swept = left_overs.sweep_stores(filter(None, (places.cache, remote)))
+    if swept.files:
+        stage.report(f"removed {counted(swept.files, 'file')} that DVC had half written ({swept.size / 1e6:,.1f} MB)")

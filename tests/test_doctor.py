@@ -12,9 +12,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from pipeline import doctor
@@ -393,6 +395,33 @@ def test_mongod_starts_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     assert executable is not None
     shows(database.check_start(executable), "ok", " s")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_examination_that_is_killed_leaves_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MongoDB ends with whoever started it; the folder goes with a later examination, and not before its time."""
+    mongod = script(tmp_path / "mongod", f"echo $$ >{tmp_path}/pid", "exec sleep 60")
+    code = (
+        f"from pathlib import Path\nfrom pipeline.doctor import database\ndatabase.check_start(Path({str(mongod)!r}))"
+    )
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    with subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(folder)}) as examination:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().strip():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        examination.kill()
+    server = int((tmp_path / "pid").read_text())
+    while psutil.pid_exists(server) and psutil.Process(server).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    (left_over,) = folder.iterdir()
+    database.check_start(script(tmp_path / "mongod", "exit 1"))
+    assert left_over.exists()
+    os.utime(left_over, (0, 0))
+    database.check_start(mongod)
+    assert list(folder.iterdir()) == []
 
 
 def test_mongod_that_ends_at_start(tmp_path: Path) -> None:

@@ -24,8 +24,24 @@ def stage_outs(path: Path = paths.DVC_LOCK) -> dict[str, tuple[Out, ...]]:
     Raises:
         UserError: it cannot be read.
     """
-    stages = _stages(_text(path), path)
-    return {name: _outs(stage.get("outs") or (), name, path) for name, stage in stages.items()}
+    found = stages(_text(path), path)
+    return {name: _outs(stage.get("outs") or (), name, path) for name, stage in found.items()}
+
+
+def stages(text: str, path: Path = paths.DVC_LOCK) -> dict[str, Any]:
+    """What the text of a dvc.lock says of each stage, by its name, in order.
+
+    Args:
+        text: of the lock.
+        path: of the lock, for messages.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    found = _loaded(text, path).get("stages") or {}
+    if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):
+        raise UserError(f"{path}: `stages` holds no stages. Bring it back from git.")
+    return found
 
 
 def without(text: str, gone: Callable[[str], bool], path: Path = paths.DVC_LOCK) -> str:
@@ -39,7 +55,7 @@ def without(text: str, gone: Callable[[str], bool], path: Path = paths.DVC_LOCK)
     Raises:
         UserError: it cannot be read.
     """
-    before = _stages(text, path)
+    before = stages(text, path)
     if not any(gone(name) for name in before):
         return text
     kept: list[str] = []
@@ -55,7 +71,7 @@ def without(text: str, gone: Callable[[str], bool], path: Path = paths.DVC_LOCK)
     after = "".join(kept)
     if not wanted:
         after = after.replace("stages:\n", "stages: {}\n")
-    if _stages(after, path) != wanted:
+    if stages(after, path) != wanted:
         raise UserError(f"{path} is not laid out as DVC writes it. Run `uv run dvc repro`, which writes it anew.")
     return after
 
@@ -121,13 +137,6 @@ def _loaded(text: str, path: Path) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise UserError(f"{path} holds no keys and values. Bring it back from git.")
     return value
-
-
-def _stages(text: str, path: Path) -> dict[str, Any]:
-    stages = _loaded(text, path).get("stages") or {}
-    if not isinstance(stages, dict) or not all(isinstance(one, dict) for one in stages.values()):
-        raise UserError(f"{path}: `stages` holds no stages. Bring it back from git.")
-    return stages
 
 
 def _outs(listed: Sequence[Mapping[str, Any]], name: str, path: Path) -> tuple[Out, ...]:

@@ -108,10 +108,14 @@ def _await(session: Any) -> None:
     while not session._client._connected:  # noqa: SLF001 - FiftyOne has no other word for it
         if time.monotonic() > end:
             session.close()
-            raise UserError(
-                f"the App's server did not answer within {_PATIENCE:g} seconds. Run the command again; {voxel.DOCTOR}"
-            )
+            raise _no_answer()
         time.sleep(0.1)
+
+
+def _no_answer() -> UserError:
+    return UserError(
+        f"the App's server did not answer within {_PATIENCE:g} seconds. Run the command again; {voxel.DOCTOR}"
+    )
 
 
 def _own_server() -> None:
@@ -131,5 +135,13 @@ def _own_server() -> None:
         def command(self) -> list[str]:
             python, main, *rest = super().command
             return [python, voxel_server.__file__, str(server / main), *rest]
+
+        def _wait_for_child_port(self, port: int | None = None, timeout: float = _PATIENCE) -> int:
+            """Wait longer than FiftyOne's minute: beside a night that trains, its server takes its time."""
+            try:
+                found: int = super()._wait_for_child_port(port=port, timeout=timeout)
+            except service.ServiceListenTimeout:
+                raise _no_answer() from None
+            return found
 
     service.ServerService = ProjectServer

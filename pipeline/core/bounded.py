@@ -19,6 +19,7 @@ _KINDS = (
     (stat.S_ISBLK, "a device"),
     (stat.S_ISSOCK, "a socket"),
 )
+_CHUNK = 1 << 20
 
 
 def start(path: Path, *, size: int) -> bytes:
@@ -61,7 +62,9 @@ def read(path: Path, *, most: int) -> bytes:
             size = os.fstat(file.fileno()).st_size
             if size > most:
                 raise ValueError(f"has {size:,} bytes, wanted at most {most:,}")
-            data = file.read(most + 1)
+            data = file.read(size + 1)  # not `most`: so many bytes are asked of the system at once, and it may refuse
+            while size < len(data) <= most and (more := file.read(_CHUNK)):  # it grew, or tells no size
+                data += more
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror or type(error).__name__}") from None
     except MemoryError:

@@ -81,6 +81,19 @@ def dvc_above() -> Identity | None:
     return None
 
 
+def lives(pid: int) -> bool:
+    """Whether there is a process of a number."""
+    return psutil.pid_exists(pid)
+
+
+def is_dvc(pid: int) -> bool:
+    """Whether a process is a command of DVC; one that has ended is not."""
+    try:
+        return _is_dvc(psutil.Process(pid).cmdline())
+    except (psutil.Error, OSError):
+        return False
+
+
 def _is_dvc(command: list[str]) -> bool:
     """Whether a command line is DVC's: the script itself, or Python with the script or ``-m dvc``."""
     words = [word.rpartition("/")[2] for word in command[:3]]

@@ -25,6 +25,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.processes import Identity
 
 VARIABLE = "TAILWATCH_NIGHT"  # of the environment: the token of the night that a command belongs to
+_OF_DVC = "DVC_STAGE"  # of the environment, in which DVC names the stage that it starts
 _DYING = 15.0  # seconds that the stages of a killed night get to be gone
 _MOMENT = 3.0  # seconds for which somebody may have the lock without a name
 
@@ -93,11 +94,14 @@ def shared(what: str) -> Iterator[None]:
         what: the stage, shown to those who are refused.
 
     Raises:
-        UserError: a night, or another command that needs the project alone, has it.
+        UserError: a night, or another command that needs the project alone, has it; or the DVC that started the stage
+            has been killed, while the stage was loading what it uses.
     """
     above = processes.dvc_above()
     if above is not None:
         processes.end_with(above)
+    elif _OF_DVC in os.environ:  # nobody would end it any more
+        raise UserError(f"{what} does not begin: the `dvc` that started it was killed.")
     with _opened() as handle:
         present = _claimed(handle, fcntl.LOCK_SH, what)
         if present is not None:

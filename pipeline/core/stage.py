@@ -20,7 +20,9 @@ _DISK = {
 }
 # How NumPy, OpenCV, torch and the loader of libraries say it, each with an exception of its own.
 _MEMORY = re.compile(
-    "can(no|')t allocate memory|out of memory|insufficient memory|can't start new thread", re.IGNORECASE
+    "can(no|')t allocate memory|out of memory|insufficient memory|can't start new thread|failed to map segment|"
+    "could not create a primitive",
+    re.IGNORECASE,
 )
 
 
@@ -59,15 +61,14 @@ def _guarded(action: Callable[[], None], of: str) -> None:
     except KeyboardInterrupt:
         report("interrupted; nothing was half written. Run the command again to go on.")
         sys.exit(130)
-    except OSError as error:
-        if error.errno not in _DISK and not _lacks_memory(error):
-            raise
-        report(f"error: {explain(error) if error.errno in _DISK else _explain_memory(error)}")
-        sys.exit(1)
     except Exception as error:
-        if not _lacks_memory(error):
+        lacking = _lacking_memory(error)
+        if isinstance(error, OSError) and error.errno in _DISK:
+            report(f"error: {explain(error)}")
+        elif lacking is not None:
+            report(f"error: {_explain_memory(lacking)}")
+        else:
             raise
-        report(f"error: {_explain_memory(error)}")
         sys.exit(1)
 
 
@@ -79,6 +80,10 @@ def _explain_memory(error: BaseException) -> str:
     )
 
 
-def _lacks_memory(error: BaseException) -> bool:
-    """Whether an error says that memory was refused; one that is killed for it says nothing."""
-    return isinstance(error, MemoryError) or _MEMORY.search(str(error)) is not None
+def _lacking_memory(error: BaseException | None) -> BaseException | None:
+    """What says that memory was refused, of an error and those that it came of; a killed process says nothing."""
+    while error is not None:
+        if isinstance(error, MemoryError) or _MEMORY.search(str(error)) is not None:
+            return error
+        error = error.__cause__ or error.__context__
+    return None

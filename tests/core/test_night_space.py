@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,7 @@ def test_left_overs_go_and_nothing_else() -> None:
         paths.DATA / "train" / ".guarded-1.abcd_123" / "weights.pt",
         paths.DATA / ".verified.abcdefgh" / "manifest.csv",
         paths.STATE / "confirm-xyz" / "weights.pt",
+        paths.GATES / ".l4D5G0uqS-mJk_XnB0b2aQ.tmp",
     ]
     stay = [
         Path(".my.settings"),
@@ -60,6 +62,7 @@ def test_left_overs_go_and_nothing_else() -> None:
         paths.GATES / "guarded-1.json",
         paths.DATA / "train" / ".gitignore",
         paths.STATE / "plants.json",
+        paths.GATES / ".mine.tmp",
     ]
     for path in (*gone, *stay):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,3 +71,22 @@ def test_left_overs_go_and_nothing_else() -> None:
     assert not any(path.exists() for path in gone)
     assert all(path.exists() for path in stay)
     assert left_overs.sweep() == []
+
+
+def test_what_dvc_had_half_written_goes_a_day_later(tmp_path: Path) -> None:
+    """Its own names only, and nothing that somebody may be writing now; a store that is not there is no error."""
+    folder = tmp_path / "files/md5/ab"
+    folder.mkdir(parents=True)
+    old, young = folder / ".l4D5G0uqS-mJk_XnB0b2aQ.tmp", folder / ".m4D5G0uqS-mJk_XnB0b2aQ.tmp"
+    others = [folder / ("c" * 30), folder / ".mine.tmp", tmp_path / ".n4D5G0uqS-mJk_XnB0b2aQ.tmp"]
+    young.write_text("xyz")
+    for path in (old, *others):
+        path.write_text("xyz")
+        os.utime(path, (0, 0))
+    lost = tmp_path / "a file"
+    lost.touch()
+    stores = [tmp_path, tmp_path / "gone", lost]
+    assert left_overs.sweep_stores(stores) == left_overs.Swept(files=1, size=3)
+    assert not old.exists()
+    assert all(path.exists() for path in (young, *others))
+    assert left_overs.sweep_stores(stores) == left_overs.Swept(files=0, size=0)

@@ -49,6 +49,7 @@ def others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Oth
     """Processes that are ended with the test, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(project_lock.VARIABLE, raising=False)
+    monkeypatch.delenv("DVC_STAGE", raising=False)
     started: list[Other] = []
     yield started
     for one in started:
@@ -182,3 +183,42 @@ def test_a_stage_ends_with_its_dvc(others: list[Other], tmp_path: Path, *, shell
         time.sleep(0.05)
     with project_lock.exclusive("a night"):
         assert project_lock.sharers() == []
+
+
+def test_a_stage_whose_dvc_was_killed_before_it_began(others: list[Other], tmp_path: Path) -> None:
+    """A stage that still loads what it uses when DVC is killed ends as soon as it asks for the project."""
+    stage = tmp_path / "stage.py"
+    stage.write_text(f"""
+import os, time, pathlib
+os.rename({str(tmp_path / "aside")!r}, {str(tmp_path / "loading")!r})
+while not pathlib.Path({str(tmp_path / "go")!r}).exists():
+    time.sleep(0.02)
+from pipeline.core import project_lock
+from pipeline.core.errors import UserError
+try:
+    with project_lock.shared("the stage train"):
+        said = "it trains"
+except UserError as error:
+    said = str(error)
+pathlib.Path({str(tmp_path / "said.aside")!r}).write_text(said)
+os.rename({str(tmp_path / "said.aside")!r}, {str(tmp_path / "said")!r})
+""")
+    (tmp_path / "aside").touch()
+    (tmp_path / "dvc").write_text(
+        "import os, subprocess, sys\nos.environ['DVC_STAGE'] = 'train'\nprint('at work', flush=True)\n"
+        f"subprocess.Popen([sys.executable, {str(stage)!r}]).wait()\n"
+    )
+    others.append(Other(sys.executable, str(tmp_path / "dvc"), "repro"))
+    wait_for(tmp_path / "loading")
+    others[-1].end()
+    (tmp_path / "go").touch()
+    wait_for(tmp_path / "said")
+    assert (tmp_path / "said").read_text() == "the stage train does not begin: the `dvc` that started it was killed."
+
+
+def wait_for(path: Path) -> None:
+    """Wait until a file is there."""
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline, path
+        time.sleep(0.02)

@@ -132,9 +132,11 @@ def test_explain_unknown() -> None:
         RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: 8589 bytes"),
         RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."),
         ImportError("libtorch_cpu.so: failed to map segment from shared object: Cannot allocate memory"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        RuntimeError("could not create a primitive"),
         OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
     ],
-    ids=["python", "torch", "a GPU", "a library", "the system"],
+    ids=["python", "torch", "a GPU", "a library", "a library, in short", "oneDNN", "the system"],
 )
 def test_too_little_memory(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -145,3 +147,22 @@ def test_too_little_memory(
     assert said.startswith("error: there was not enough memory (")
     assert "Lower train.batch" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("cause", [True, False], ids=["cause", "context"])
+def test_too_little_memory_deeper_down(
+    *, cause: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What came of memory that was refused is said as that: torch, half imported, complains of the second import."""
+    refused = raising(ImportError("libtorch_cpu.so: failed to map segment from shared object"))
+
+    def main(run: str) -> None:
+        try:
+            refused(run)
+        except ImportError as error:
+            if cause:
+                raise ValueError("the second complaint") from error
+            raise ValueError("the second complaint")  # noqa: B904 - this is what is tested
+
+    assert ended(main, monkeypatch, "--run", "base") == 1
+    assert "not enough memory (libtorch_cpu.so: failed to map" in capsys.readouterr().err

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.faults import blows
-from tests.faults.blows import Seen
+from tests.faults.blows import Blow, Seen
 from tests.faults.world import End, World, build
 
-CHAINS = 11  # nights, each cut off twice for each kind of victim: some blows come when there is none, 100 do not
+CHAINS = 5  # generations, in the course of each of which everybody is hit four times and more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,46 +27,82 @@ class Oracle:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option for all faults."""
+    """Add the options of this folder."""
     parser.addoption("--all-faults", action="store_true", help="100 kills, and each fault at each stage")
+    parser.addoption("--faults-world", metavar="FOLDER", help="where to make the world, or to find it made")
+    parser.addoption(
+        "--kill", action="append", default=[], type=Blow.parse, metavar="'SIGNAL to WHOM, N s into PLACE'",
+        help="strike this blow again, in test_kills_that_are_given; may be given several times, in order",
+    )  # fmt: skip
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Draw a hundred kills where they are asked for."""
+    """Draw a hundred kills."""
     if "chain" in metafunc.fixturenames:
-        asked = metafunc.config.getoption("--all-faults", default=False)
-        marks = () if asked else pytest.mark.skip(reason="hours of kills are asked for with --all-faults")
-        chains = range(CHAINS if asked else 1)
-        metafunc.parametrize("chain", [pytest.param(one, id=f"chain-{one + 1}", marks=marks) for one in chains])
+        metafunc.parametrize("chain", range(1, CHAINS + 1), ids=lambda chain: f"chain-{chain}")
 
 
-def make(folder: Path) -> tuple[World, Oracle]:
-    """Make a world, and have the night in it that nobody disturbs."""
-    world = build(folder)
-    world.decide("before the night")
-    world.save("before")
+@pytest.fixture(scope="session")
+def all_faults(pytestconfig: pytest.Config) -> None:
+    """Skip a test that is not in the sample, unless all are asked for."""
+    if not pytestconfig.getoption("--all-faults"):
+        pytest.skip("not in the sample: python -m tests.faults")
+
+
+def make(folder: Path, *, nights: int) -> Oracle:
+    """Make a world, and have the night in it that nobody disturbs; where that was done before, read how it went.
+
+    Args:
+        folder: of the world.
+        nights: that the project has had before.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    made = folder / "oracle.json"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            world = World(folder=folder, mark=str(folder))
+            if not (folder / "before").exists():
+                build(world, nights=nights)
+            made.write_bytes(msgspec.json.encode(_undisturbed(world)))
+    return msgspec.json.decode(made.read_bytes(), type=Oracle)
+
+
+def _undisturbed(world: World) -> Oracle:
+    world.restore("before")
     timeline = blows.watch(world)
     world.wait(lambda: not world.processes(), seconds=30)
     assert not world.half_files()
-    return world, Oracle(timeline=timeline, end=world.end())
+    return Oracle(timeline=timeline, end=world.end())
 
 
 @pytest.fixture(scope="session")
-def _built(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Oracle]:
-    return make(tmp_path_factory.mktemp("faults"))
+def _shared(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config, worker_id: str) -> Path:
+    """Where the world is that all processes of pytest-xdist copy."""
+    given = pytestconfig.getoption("--faults-world")
+    if given:
+        return Path(given).absolute()
+    own = tmp_path_factory.getbasetemp()
+    return (own if worker_id == "master" else own.parent) / "faults-world"
 
 
 @pytest.fixture(scope="session")
-def oracle(_built: tuple[World, Oracle]) -> Oracle:
-    """The night that nobody disturbed."""
-    return _built[1]
+def oracle(_shared: Path, pytestconfig: pytest.Config) -> Oracle:
+    """The night that nobody disturbed; in the sample, it is the first one after the base."""
+    return make(_shared, nights=2 if pytestconfig.getoption("--all-faults") else 0)
+
+
+@pytest.fixture(scope="session")
+def _own(_shared: Path, oracle: Oracle, tmp_path_factory: pytest.TempPathFactory) -> World:
+    folder = tmp_path_factory.mktemp("faults")
+    shutil.copytree(_shared / "before", folder / "before", symlinks=True)
+    return World(folder=folder, mark=str(folder))
 
 
 @pytest.fixture
-def world(_built: tuple[World, Oracle]) -> Iterator[World]:
+def world(_own: World) -> Iterator[World]:
     """The project before that night; whatever a test leaves running is ended."""
-    world = _built[0]
-    world.restore("before")
-    yield world
-    for process in world.processes():
+    _own.restore("before")
+    yield _own
+    for process in _own.processes():
         process.kill()

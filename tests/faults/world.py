@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shutil
 import signal
@@ -20,6 +21,7 @@ import yaml
 from pipeline.core import files
 from tests.project import Project, Result, accept, create, small
 
+_LOG = logging.getLogger(__name__)
 Kind = Literal["nightly", "dvc", "stage", "mongod", "group"]
 
 VERDICTS = (0, 3, 4)  # exit codes of a night that came to its end
@@ -27,7 +29,8 @@ _MARK = "TAILWATCH_TEST_OF_FAULTS"  # of the environment: the world that a proce
 # What a night makes, but for what names times, or files of weights, which differ where the weights are equal.
 _OUTPUTS = [f"data/{name}/**/*.*" for name in ("real", "generate", "mix", "audit", "confirm", "gate")]
 _OUTPUTS += ["data/verified/manifest.csv", "data/history/*.json", "data/anchors.dvc", "params.yaml", "data/test.lock"]
-_NOT_COMPARED = ("data/train", "data/review", "data/verified", "data/ledger.csv")  # the last: people decide meanwhile
+# People decide meanwhile: the ledger goes on, and what is mixed after that names its newest row.
+_NOT_COMPARED = ("data/train", "data/review", "data/verified", "data/ledger.csv", "data/mix")
 _TENSORS = """
 import hashlib, sys, torch
 for path in sys.argv[1:]:
@@ -75,8 +78,9 @@ class World:
         return self.folder / "now" / "remote"
 
     def save(self, name: str) -> None:
-        """Keep project and remote as they are."""
-        _copy(self.folder / "now", self.folder / name)
+        """Keep project and remote as they are, whole or not at all."""
+        _copy(self.folder / "now", self.folder / "aside")
+        (self.folder / "aside").rename(self.folder / name)
 
     def restore(self, name: str) -> None:
         """Put project and remote back."""
@@ -99,14 +103,14 @@ class World:
         """What the command has said that was started last, or with an output of its own."""
         return (self.folder / output).read_text()
 
-    def run(self, *command: str, timeout: float = 400, **variables: str) -> Result:
+    def run(self, *command: str, **variables: str) -> Result:
         """Run a command to its end."""
-        code = self.start(*command, **variables).wait(timeout=timeout)
+        code = self.start(*command, **variables).wait(timeout=1500)
         return Result(code, self.said())
 
     def night(self, **variables: str) -> Result:
         """One night."""
-        return self.run("tailwatch", "nightly", timeout=400, **variables)
+        return self.run("tailwatch", "nightly", **variables)
 
     def record(self, pid: int | None = None) -> dict[str, Any] | None:
         """The newest night's record; of a process, where that has begun one."""
@@ -131,6 +135,10 @@ class World:
     def of_kind(self, kind: Kind, night: int) -> list[psutil.Process]:
         """Those of a kind: the night itself, its `dvc`, the stage, the database, or all of them."""
         return [one for one in self.processes() if kind == "group" or _kind(one, night) == kind]
+
+    def kinds(self, night: int) -> frozenset[Kind]:
+        """The kinds of which there is one at least."""
+        return frozenset(kind for one in self.processes() for kind in ("group", _kind(one, night)) if kind)
 
     def reach(self, process: subprocess.Popen[str], what: Callable[[dict[str, Any]], object]) -> None:
         """Wait until the record of a night is so; it must not end before.
@@ -177,12 +185,18 @@ class World:
             env=Project.environment(YOLO_CONFIG_DIR=str(folder / ".tailwatch/ultralytics")),
         )  # fmt: skip
         return End(
-            files=self.project.digest(*_OUTPUTS),
+            files={**self.project.digest(*_OUTPUTS), **self._mixtures()},
             stages={path: md5 for path, md5 in listed.items() if not path.startswith(_NOT_COMPARED)},
             weights=re.findall("^[0-9a-f]{64}$", tensors.stdout, flags=re.MULTILINE),
             runs=self.runs(),
             verdicts={path.stem: json.loads(path.read_text())["verdict"] for path in folder.glob("data/gate/*.json")},
         )
+
+    def _mixtures(self) -> dict[str, str]:
+        """What was mixed, but for the row of the ledger up to which people had decided."""
+        found = sorted(self.project.folder.glob("data/mix/*/summary.json"))
+        values = {str(path.relative_to(self.project.folder)): json.loads(path.read_text()) for path in found}
+        return {path: json.dumps({**value, "ledger": ""}) for path, value in values.items()}
 
     def runs(self) -> list[str]:
         """The runs in params.yaml."""
@@ -213,7 +227,8 @@ class World:
 
     def check(self, runs: list[str]) -> None:
         """Hold what has to be so at any moment: files that can be read, no generation twice, nobody left."""
-        self.wait(lambda: not self.processes(), seconds=30)
+        _LOG.info("said:\n%s", self.said())
+        self.wait(lambda: not self.processes(), seconds=120)
         yaml.safe_load((self.project.folder / "dvc.lock").read_text())
         now = self.runs()
         assert len(now) == len(set(now))
@@ -229,12 +244,22 @@ class World:
         assert self.project.run("tailwatch", "ledger", "check").code == 0
 
 
+def has_told(record: dict[str, Any] | None) -> bool:
+    """Whether a night came to its verdicts and told them, pushed or not: the one after it is the next one."""
+    return record is not None and (record["exit_code"] in VERDICTS or "FAILED TO PUSH;" in record["message"])
+
+
+def in_stage(name: str) -> Callable[[dict[str, Any]], bool]:
+    """Whether the record of a night says that it is in a stage whose name begins so."""
+    return lambda record: (record["stage"] or "").startswith(name)
+
+
 def _hear_ctrl_c() -> None:
     """Undo what a shell does to commands in the background, these tests among them."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _kind(process: psutil.Process, night: int) -> str:
+def _kind(process: psutil.Process, night: int) -> Kind | None:
     command = _command(process)
     if process.pid == night:
         return "nightly"
@@ -242,7 +267,7 @@ def _kind(process: psutil.Process, night: int) -> str:
         return "mongod"
     if command[1:3] == ["-m", "dvc"]:
         return "dvc"
-    return "stage" if command[1:2] == ["-m"] and command[2].count(".") == 1 else ""
+    return "stage" if command[1:2] == ["-m"] and command[2].count(".") == 1 else None
 
 
 def _command(process: psutil.Process) -> list[str]:
@@ -277,18 +302,19 @@ def least(params: dict[str, Any]) -> None:
     params["nightly"].update(disk_margin=1.0)
 
 
-def build(folder: Path) -> World:
-    """Make a project that has had two nights, so that the third lets a run leave and prunes the one before."""
-    world = World(folder=folder, mark=str(folder))
+def build(world: World, *, nights: int) -> None:
+    """Make a project with a base that has had some nights: in the third, a run leaves and the one before is pruned."""
     create(world.project.folder, least)
     accept(world.project)
     world.project.run("dvc", "remote", "add", "-d", "here", "../remote")
     for command in (["config", "user.name", "a tester"], ["config", "user.email", "t@example.org"], ["add", "."],
                     ["commit", "-qm", "before the first night"]):  # fmt: skip
         world.project.run("git", *command)
-    for _ in range(2):
+    done = world.run("dvc", "repro", "audit-base", "confirm-base")
+    assert done.code == 0, done.output
+    for _ in range(nights):
         done = world.night()
         assert done.code in VERDICTS, done.output
+    world.decide("before the night")
     world.wait(lambda: not world.processes(), seconds=30)
     world.save("before")
-    return world
