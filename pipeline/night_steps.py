@@ -178,7 +178,7 @@ def _append(settings: Params, journal: Journal, plan: Plan) -> Params:
         retired = retention.retire(params.parse(after))
         after = appending.edited(text, add=plan.add, remove=retired.leaving, anchors=retired.anchors)
         if retired.leaving:
-            stage.report(f"{listed(retired.leaving)} leave params.yaml; data/history keeps their figures")
+            stage.report(f"leaving params.yaml: {listed(retired.leaving)}; data/history keeps all figures")
     files.write_bytes(paths.PARAMS, after.encode())
     settings = params.load()
     retention.finish(settings)
