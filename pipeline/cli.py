@@ -19,9 +19,10 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         """Run a command."""
-        from pipeline.core import stage
+        from pipeline.core import environment, stage
 
         try:
+            environment.take_in()
             return super().invoke(ctx)
         except UserError as error:
             stage.report(f"error: {error}")

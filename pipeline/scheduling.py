@@ -147,7 +147,7 @@ def cron() -> Made:
             "long a path. Move the project, or use `tailwatch schedule systemd`."
         )
     install = (
-        "To install:\n  (crontab -l 2>/dev/null; uv run tailwatch schedule cron 2>/dev/null) | crontab -\n"
+        "To install, once:\n  (crontab -l 2>/dev/null; uv run tailwatch schedule cron) | crontab -\n"
         f"Each night adds some lines to {_LOG}. A night that is missed, since the machine is off, does not run later."
     )
     return Made(files={"crontab": f"{expression} {command}\n"}, install=install)

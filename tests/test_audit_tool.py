@@ -33,6 +33,7 @@ def audit() -> Any:
         pytest.param([], [], 3, "not possible", id="no answer"),
         pytest.param([SOUND], [SOUND], 3, "not possible", id="an answer that knows nothing"),
         pytest.param([UNKNOWN], [UNKNOWN], 3, "not possible", id="a mirror without advisories"),
+        pytest.param(KNOWN, [], 3, "not possible", id="an answer that is cut off"),
         pytest.param(KNOWN, [SOUND], 0, "1 packages, 0 advisories", id="sound"),
         pytest.param(KNOWN, [SOUND, MENDABLE], 1, "a 1.0: X-2, mended in 1.1, 2.0", id="mendable"),
         pytest.param(KNOWN, [OPEN], 0, "b 1.0: X-3, no mended version yet", id="nothing to update to"),

@@ -1,7 +1,7 @@
 """Ask the public database of advisories about every package that uv.lock names: `python3 tools/audit.py`.
 
-Exit code 0: none is known to be vulnerable; 1: one is, and a mended version exists; 3: the database did not answer.
-An advisory without a mended version is shown and does not fail: there is nothing to update to.
+Exit code 0: none is known to be vulnerable; 1: one is, and a mended version exists; 3: it could not be asked. An
+advisory without a mended version is shown and does not fail: there is nothing to update to.
 """  # noqa: INP001 - a command, not a package
 
 from __future__ import annotations
@@ -20,6 +20,11 @@ NOT_POSSIBLE = 3
 _TIMEOUT = 300  # seconds
 
 
+def knows(canary: list[Any]) -> bool:
+    """Whether what answered has advisories at all: a mirror of packages answers, and knows of none."""
+    return any(one.get("vulns") for one in canary)
+
+
 def judged(canary: list[Any], found: list[Any]) -> tuple[int, str]:
     """The exit code and what to say.
 
@@ -27,8 +32,8 @@ def judged(canary: list[Any], found: list[Any]) -> tuple[int, str]:
         canary: what the database said of a package that is known to be vulnerable.
         found: what it said of the project's packages; see pip-audit's JSON.
     """
-    if not any(one.get("vulns") for one in canary):
-        return NOT_POSSIBLE, "not possible here: the database of advisories does not answer"
+    if not knows(canary) or not found:
+        return NOT_POSSIBLE, "not possible here: the database of advisories does not answer, or pip-audit does not run"
     lines, mendable = [], 0
     for one in found:
         for vulnerability in one.get("vulns", []):
@@ -64,8 +69,9 @@ def main() -> int:
     """Ask about a package that is known to be vulnerable, then about the project's."""
     canary = asked(CANARY)
     found: list[Any] = []
-    if judged(canary, [])[0] != NOT_POSSIBLE:
-        export = [UV, "export", "--frozen", "--all-groups", "--no-emit-project", "--no-hashes", "--quiet"]
+    if knows(canary):
+        everything = ["--all-groups", "--all-extras", "--no-emit-project", "--no-hashes", "--quiet"]
+        export = [UV, "export", "--frozen", *everything]
         locked = subprocess.run(export, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
         found = asked(locked.stdout)
     code, text = judged(canary, found)

@@ -15,6 +15,7 @@ from pipeline.core.schema import suggestion
 from pipeline.doctor.finding import Finding, ok, problem, warning
 
 _EDIT = "Correct it in params.yaml"
+_EDIT_SECRET = f"{_EDIT}; variables may stand in .env, a line NAME='VALUE' each"
 
 
 def check_night(folder: Path) -> list[Finding]:
@@ -83,7 +84,7 @@ def check_notices(addresses: Sequence[str], ping: str | None) -> Finding:
     if fault := notices.check_ping(ping):
         faults.append(f"nightly.ping: {fault}")
     if faults:
-        return problem("night's notices", "; ".join(faults), _EDIT)
+        return problem("night's notices", "; ".join(faults), _EDIT_SECRET)
     if not addresses and ping is None:
         return ok("night's notices", "none: nightly.notify and nightly.ping are empty")
     told = f"{len(addresses)} of apprise" if addresses else "none of apprise"
