@@ -13,8 +13,8 @@ import hashlib
 import shutil
 import sqlite3
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
@@ -23,9 +23,21 @@ import cv2
 import msgspec
 import numpy as np
 
-from pipeline.core import alignment, candidates, files, locks, paths, portraits, sketch_codes, stage, synthetic_past
-from pipeline.core.candidates import CELLS, LEAST, MOST, Candidate, Candidates, Floats
+from pipeline.core import (
+    alignment,
+    candidates,
+    files,
+    likeliest,
+    locks,
+    paths,
+    portraits,
+    sketch_codes,
+    stage,
+    synthetic_past,
+)
+from pipeline.core.candidates import CELLS, Candidate, Floats
 from pipeline.core.errors import UserError
+from pipeline.core.likeliest import Asked, Resembling, Waiting
 from pipeline.core.portraits import Sketch
 from pipeline.core.sketch_codes import SQUARES, Codes
 from pipeline.core.synthetic_past import Made, Stamp
@@ -33,8 +45,9 @@ from pipeline.core.synthetic_past import Made, Stamp
 Found = TypeVar("Found")
 Judge = Callable[[Sketch, Sketch, Candidate], tuple[float, str] | None]
 
-_CODE: tuple[ModuleType, ...] = (alignment, candidates, portraits, sketch_codes)
+_CODE: tuple[ModuleType, ...] = (alignment, candidates, likeliest, portraits, sketch_codes)
 _SKETCHES_A_READ = 512
+_TOGETHER = 64  # known sketches that are held against those that are asked for at once
 _SCHEMA = """
 CREATE TABLE state (code TEXT);
 CREATE TABLE records (
@@ -45,56 +58,6 @@ CREATE TABLE images (id TEXT, run TEXT, parents TEXT, PRIMARY KEY (id, run)) WIT
 CREATE INDEX by_run ON images (run);
 CREATE TABLE asked (sketch BLOB PRIMARY KEY, upto INTEGER, found BLOB) WITHOUT ROWID;
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resembling:
-    """A sketch of a synthetic image that was a candidate, judged.
-
-    Attributes:
-        image_id: of the synthetic image.
-        run: that made it.
-        view: which of its sketches.
-        mirror: of the image that was asked for, see :func:`pipeline.core.candidates.mirrored`.
-        similarity: cosine, in [0.8, 1].
-        correlation: of the detail, in [0.94, 1]; None where the one is no copy of the other.
-        how: what was done to it, in words; empty for nothing.
-    """
-
-    image_id: str
-    run: str
-    view: int
-    mirror: int
-    similarity: float
-    correlation: float | None
-    how: str
-
-    @property
-    def rank(self) -> tuple[float, str, str, int, int]:
-        """Orders the likeliest first, then by run, image and view, as a search in all of them at once would."""
-        return (-self.similarity, self.run, self.image_id, self.view, self.mirror)
-
-
-@dataclass(slots=True, kw_only=True)
-class _Asked:
-    """A sketch that is asked for: what is found so far, among the records up to a number."""
-
-    sketch: Sketch
-    upto: int = 0
-    found: list[Resembling] = field(default_factory=list)
-    unjudged: dict[Resembling, tuple[Sketch, Candidate]] = field(default_factory=dict)
-
-    @property
-    def limit(self) -> float:
-        """Similarity under which nothing can be among the likeliest any more."""
-        return self.found[-1].similarity if len(self.found) == MOST else LEAST
-
-    def add(self, more: Iterable[tuple[Resembling, Sketch, Candidate]]) -> None:
-        """Take the likeliest of what was found and of this."""
-        known = {one.rank[1:] for one in self.found}
-        new = {one: (sketch, how) for one, sketch, how in more if one.rank[1:] not in known}
-        self.found = sorted([*self.found, *new], key=lambda one: one.rank)[:MOST]
-        self.unjudged = {one: what for one, what in {**self.unjudged, **new}.items() if one in self.found}
 
 
 class _DamagedError(Exception):
@@ -129,7 +92,7 @@ class Past:
     def resembling(self, sketches: Sequence[Sketch]) -> list[list[Resembling]]:
         """Up to six candidates of each sketch among all synthetic images, the likeliest first, each judged."""
         keys = [hashlib.sha256(sketch.tobytes()).digest() for sketch in sketches]
-        asked: dict[bytes, _Asked] = {}
+        asked: dict[bytes, Asked] = {}
         for key, sketch in zip(keys, sketches, strict=True):
             if key not in asked:
                 asked[key] = self._remembered(key, sketch)
@@ -144,63 +107,40 @@ class Past:
                 self._database.executemany("INSERT OR REPLACE INTO asked VALUES (?, ?, ?)", rows)
         return [asked[key].found for key in keys]
 
-    def _remembered(self, key: bytes, sketch: Sketch) -> _Asked:
+    def _remembered(self, key: bytes, sketch: Sketch) -> Asked:
         row = self._database.execute("SELECT upto, found FROM asked WHERE sketch = ?", (key,)).fetchone()
         if row is None:
-            return _Asked(sketch=sketch)
-        return _Asked(sketch=sketch, upto=row[0], found=msgspec.json.decode(row[1], type=list[Resembling]))
+            return Asked(sketch=sketch)
+        return Asked(sketch=sketch, upto=row[0], found=msgspec.json.decode(row[1], type=list[Resembling]))
 
-    def _search(self, asked: Sequence[_Asked]) -> None:
+    def _search(self, asked: Sequence[Asked]) -> None:
         """Hold sketches against the records that are new to them."""
         rows = (
             "SELECT number, run, sketches, steps, error FROM records WHERE number > ? AND sketches > 0 ORDER BY number"
         )
+        waiting: list[Waiting] = []
         for number, run, sketches, steps, error in self._database.execute(rows, (min(one.upto for one in asked),)):
             asking = [one for one in asked if one.upto < number]
             queries = np.stack([one.sketch for one in asking])
             limits = np.array([one.limit for one in asking], dtype=np.float32)
-            parts = [
-                sketch_codes.likely(queries, codes, at_least=limits)
-                for codes in _read_codes(number, sketches, np.frombuffer(steps, dtype=np.float32), error)
-            ]
-            likely = np.concatenate(parts, axis=1)
+            codes = _read_codes(number, sketches, np.frombuffer(steps, dtype=np.float32), error)
+            likely = np.concatenate([sketch_codes.likely(queries, part, at_least=limits) for part in codes], axis=1)
             if likely.any():
-                chosen = [int(one) for one in np.flatnonzero(likely.any(axis=0))]
-                _take([one for one, some in zip(asking, likely, strict=True) if some.any()], run, sketches, chosen)
+                known = synthetic_past.sketches(run)
+                if len(known.sketches) != sketches:
+                    raise _DamagedError(run)
+                waiting += likeliest.picked(run, known, asking, likely)
+            if len(waiting) >= _TOGETHER:
+                likeliest.hold(waiting)
+                waiting = []
+        likeliest.hold(waiting)
 
-    def _judged(self, one: _Asked, other: Resembling) -> Resembling:
+    def _judged(self, one: Asked, other: Resembling) -> Resembling:
         if other not in one.unjudged:
             return other
         known, candidate = one.unjudged[other]
         verdict = self._judge(one.sketch, known, candidate)
         return other if verdict is None else replace(other, correlation=verdict[0], how=verdict[1])
-
-
-def _take(asking: Sequence[_Asked], run: str, sketches: int, chosen: Sequence[int]) -> None:
-    """Hold sketches against some of a run's, exactly."""
-    owners = [(one, view) for one in synthetic_past.of_run(run) for view in range(len(one.portrait.sketches))]
-    if len(owners) != sketches:
-        raise _DamagedError(run)
-    # Copied, for a sketch is a part of all its run's, which would stay in memory with it.
-    known = [owners[position][0].portrait.sketches[owners[position][1]].copy() for position in chosen]
-    found = Candidates(known).find([one.sketch for one in asking])
-    for one, some in zip(asking, found, strict=True):
-        one.add(
-            (_unjudged(*owners[chosen[candidate.position]], candidate), known[candidate.position], candidate)
-            for candidate in some
-        )
-
-
-def _unjudged(made: Made, view: int, candidate: Candidate) -> Resembling:
-    return Resembling(
-        image_id=made.portrait.image_id,
-        run=made.run,
-        view=view,
-        mirror=candidate.mirror,
-        similarity=candidate.similarity,
-        correlation=None,
-        how="",
-    )
 
 
 def _read_codes(number: int, sketches: int, steps: Floats, error: float) -> Iterator[Codes]:
@@ -211,7 +151,7 @@ def _read_codes(number: int, sketches: int, steps: Floats, error: float) -> Iter
             for first in range(0, sketches, _SKETCHES_A_READ):
                 count = min(_SKETCHES_A_READ, sketches - first)
                 values = np.frombuffer(file.read(count * squares), dtype=np.int8)
-                yield Codes(values=values.reshape(count, SQUARES, CELLS * CELLS), steps=steps, error=error)
+                yield Codes(values=values.reshape(count, CELLS * CELLS, SQUARES), steps=steps, error=error)
     except (OSError, ValueError) as problem:
         raise _DamagedError(str(path)) from problem
 

@@ -28,7 +28,6 @@ _SLACK = 1e-4  # of a similarity: far more than single precision loses in 64 ter
 _SKETCHES_A_BLOCK = 16  # what is computed of so many stays in the processor's own memory
 _SKETCHES_ENCODED = 256
 _QUERIES_A_BLOCK = 64
-_FREQUENCIES = CELLS * CELLS // 4  # of each of the four kinds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,7 +35,7 @@ class Codes:
     """Codes of known sketches.
 
     Attributes:
-        values: shape (sketches, 84, 64).
+        values: shape (sketches, 64, 84): frequencies, by kind, of each square.
         steps: what one unit of a code is worth, by frequency, shape (64,).
         error: by how much a similarity from codes may be off.
     """
@@ -55,12 +54,12 @@ def encode(known: npt.NDArray[np.uint8]) -> Codes:
     steps = np.full(CELLS * CELLS, 1e-9, dtype=np.float32)
     for _, vectors in _blocks(known):
         steps = np.maximum(steps, np.abs(vectors).max(axis=(0, 1)) / _LARGEST)
-    values = np.zeros((len(known), SQUARES, CELLS * CELLS), dtype=np.int8)
+    values = np.zeros((len(known), CELLS * CELLS, SQUARES), dtype=np.int8)
     worst = 0.0
     for first, vectors in _blocks(known):
         rounded = np.rint(vectors / steps)
         worst = max(worst, float(np.linalg.norm(vectors - rounded * steps, axis=-1).max()))
-        values[first : first + len(vectors)] = rounded
+        values[first : first + len(vectors)] = rounded.transpose(0, 2, 1)
     return Codes(values=values, steps=np.asarray(steps, dtype=np.float32), error=worst + _SLACK)
 
 
@@ -91,38 +90,32 @@ def likely(queries: npt.NDArray[np.uint8], codes: Codes, *, at_least: Floats) ->
 
 def _hold(asked: Floats, values: Values, limits: Floats, found: Pairs) -> None:
     """Hold queries against all codes, and write down who reaches the limit."""
-    kinds = [np.ascontiguousarray(asked[:, place : place + _FREQUENCIES]) for place in range(0, 64, _FREQUENCIES)]
-    size = _SKETCHES_A_BLOCK * SQUARES
-    room = np.empty((5, len(asked), size), dtype=np.float32)
+    kinds = [np.ascontiguousarray(kind) for kind in np.split(asked, 4, axis=1)]
     for start in range(0, len(values), _SKETCHES_A_BLOCK):
         block = values[start : start + _SKETCHES_A_BLOCK]
-        known = block.reshape(-1, CELLS * CELLS).astype(np.float32)
-        parts = room[:, :, : len(known)] if len(known) == size else np.empty((5, len(asked), len(known)), np.float32)
-        for place, kind in enumerate(kinds):
-            np.matmul(kind, known[:, place * _FREQUENCIES : (place + 1) * _FREQUENCIES].T, out=parts[place])
-        best = _best_mirror(parts)
-        if (best >= limits[:, None]).any():
-            shape = (len(asked), len(block), SQUARES)
-            found[:, start : start + len(block)] = (best.reshape(shape).max(axis=2)) >= limits[:, None]
+        known = block.transpose(1, 0, 2).astype(np.float32, order="C").reshape(4, -1, len(block) * SQUARES)
+        best = _best_mirror(*(kind @ other for kind, other in zip(kinds, known, strict=True)))
+        rows = np.flatnonzero(best.max(axis=1) >= limits)
+        if len(rows):
+            reached = best[rows] >= limits[rows, None]
+            found[rows, start : start + len(block)] = reached.reshape(len(rows), len(block), SQUARES).any(axis=2)
 
 
-def _best_mirror(parts: Floats) -> Floats:
+def _best_mirror(even: Floats, sideways: Floats, upright: Floats, both: Floats) -> Floats:
     """The highest of the four sums that the signs of mirror images give; writes over what it is given.
 
     A mirror image left to right changes the sign of ``sideways`` and ``both``, one top to bottom of ``upright`` and
     ``both``.
     """
-    even, sideways, upright, both = parts[:4]
-    spare: Floats = parts[4]
-    np.add(sideways, upright, out=spare)
+    found: Floats = sideways + upright
     np.subtract(sideways, upright, out=sideways)
-    np.abs(spare, out=spare)
+    np.abs(found, out=found)
     np.abs(sideways, out=sideways)
-    spare += both
+    found += both
     sideways -= both
-    np.maximum(spare, sideways, out=spare)
-    spare += even
-    return spare
+    np.maximum(found, sideways, out=found)
+    found += even
+    return found
 
 
 @cache

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.core import files, manifest, paths, portraits
 from pipeline.core.manifest import Row
@@ -36,6 +37,21 @@ class Made:
     portrait: Portrait
     run: str
     parents: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sketches:
+    """All sketches of a run, by image id.
+
+    Attributes:
+        image_ids: whose they are, shape (sketches,).
+        views: which of the image's they are, shape (sketches,).
+        sketches: grey, shape (sketches, 64, 64).
+    """
+
+    image_ids: npt.NDArray[np.str_]
+    views: npt.NDArray[np.int64]
+    sketches: npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +180,18 @@ def _read(path: Path) -> tuple[list[Made], str]:
             return made, str(record["source"])
     except (FileNotFoundError, zipfile.BadZipFile, ValueError, KeyError, EOFError):
         return [], ""
+
+
+def sketches(run: str) -> Sketches:
+    """The sketches of a run that are on record; none where there is no record, or a damaged one."""
+    try:
+        with np.load(io.BytesIO(_record(run).read_bytes()), allow_pickle=False) as record:
+            counts = record["counts"]
+            views = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+            return Sketches(image_ids=np.repeat(record["ids"], counts), views=views, sketches=record["sketches"])
+    except (FileNotFoundError, zipfile.BadZipFile, ValueError, KeyError, EOFError):
+        none = np.zeros((0, portraits.SIDE, portraits.SIDE), dtype=np.uint8)
+        return Sketches(image_ids=np.zeros(0, dtype=str), views=np.zeros(0, dtype=np.int64), sketches=none)
 
 
 def _record(run: str) -> Path:

@@ -1,0 +1,119 @@
+"""The likeliest known sketches of each one that is asked for, gathered from many runs, a part at a time.
+
+The six likeliest of all are among the six likeliest of each part. So a search can stop anywhere, and go on later from
+what it found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pipeline.core.candidates import LEAST, MOST, Candidate, Candidates
+from pipeline.core.portraits import Sketch
+from pipeline.core.sketch_codes import Pairs
+from pipeline.core.synthetic_past import Sketches
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resembling:
+    """A sketch of a synthetic image that was a candidate, judged.
+
+    Attributes:
+        image_id: of the synthetic image.
+        run: that made it.
+        view: which of its sketches.
+        mirror: of the image that was asked for, see :func:`pipeline.core.candidates.mirrored`.
+        similarity: cosine, in [0.8, 1].
+        correlation: of the detail, in [0.94, 1]; None where the one is no copy of the other.
+        how: what was done to it, in words; empty for nothing.
+    """
+
+    image_id: str
+    run: str
+    view: int
+    mirror: int
+    similarity: float
+    correlation: float | None
+    how: str
+
+    @property
+    def rank(self) -> tuple[float, str, str, int, int]:
+        """Orders the likeliest first, then by run, image and view, as a search in all of them at once would."""
+        return (-self.similarity, self.run, self.image_id, self.view, self.mirror)
+
+
+@dataclass(slots=True, kw_only=True)
+class Asked:
+    """A sketch that is asked for: what is found so far, among the records up to a number."""
+
+    sketch: Sketch
+    upto: int = 0
+    found: list[Resembling] = field(default_factory=list)
+    unjudged: dict[Resembling, tuple[Sketch, Candidate]] = field(default_factory=dict)
+
+    @property
+    def limit(self) -> float:
+        """Similarity under which nothing can be among the likeliest any more."""
+        return self.found[-1].similarity if len(self.found) == MOST else LEAST
+
+    def add(self, more: Iterable[tuple[Resembling, Sketch, Candidate]]) -> None:
+        """Take the likeliest of what was found and of this."""
+        known = {one.rank[1:] for one in self.found}
+        new = {one: (sketch, how) for one, sketch, how in more if one.rank[1:] not in known}
+        self.found = sorted([*self.found, *new], key=lambda one: one.rank)[:MOST]
+        self.unjudged = {one: what for one, what in {**self.unjudged, **new}.items() if one in self.found}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A known sketch that may be a candidate of some that are asked for."""
+
+    image_id: str
+    run: str
+    view: int
+    sketch: Sketch
+    asking: tuple[Asked, ...]
+
+
+def picked(run: str, known: Sketches, asking: Sequence[Asked], likely: Pairs) -> Iterator[Waiting]:
+    """Those of a run's sketches that anybody may be alike.
+
+    Args:
+        run: whose sketches they are.
+        known: its sketches.
+        asking: who is asked for.
+        likely: who may be alike, shape (asking, known).
+    """
+    for position in np.flatnonzero(likely.any(axis=0)):
+        yield Waiting(
+            image_id=str(known.image_ids[position]),
+            run=run,
+            view=int(known.views[position]),
+            sketch=known.sketches[position].copy(),  # else all of the run's would stay in memory with it
+            asking=tuple(asking[int(place)] for place in np.flatnonzero(likely[:, position])),
+        )
+
+
+def hold(waiting: Sequence[Waiting]) -> None:
+    """Hold sketches that are asked for against known ones, exactly."""
+    asking = list({id(asked): asked for one in waiting for asked in one.asking}.values())
+    found = Candidates([one.sketch for one in waiting]).find([one.sketch for one in asking])
+    for one, some in zip(asking, found, strict=True):
+        one.add(
+            (_unjudged(waiting[likely.position], likely), waiting[likely.position].sketch, likely) for likely in some
+        )
+
+
+def _unjudged(one: Waiting, candidate: Candidate) -> Resembling:
+    return Resembling(
+        image_id=one.image_id,
+        run=one.run,
+        view=one.view,
+        mirror=candidate.mirror,
+        similarity=candidate.similarity,
+        correlation=None,
+        how="",
+    )
