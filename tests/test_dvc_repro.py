@@ -100,6 +100,18 @@ raise SystemExit(1)
     assert log.read_text() == "$ dvc repro\nCollecting\nERROR: failed to connect to https://***\n"
 
 
+def test_a_traceback_is_told_by_its_end(monkeypatch: pytest.MonkeyPatch, log: Path) -> None:
+    """A stage that fails by a fault of its own says what was raised, not that it "exited with 1"."""
+    code = """
+print("Running stage 'gate@a':")
+import subprocess, sys
+subprocess.run([sys.executable, "-c", "raise ValueError('a box without a class')"])
+sys.exit("ERROR: failed to reproduce 'gate@a': failed to run: python -m pipeline.gate, exited with 1")
+"""
+    done, _ = run(monkeypatch, log, code)
+    assert done.fault == "ValueError: a box without a class"
+
+
 def test_only_dvc_says_something(monkeypatch: pytest.MonkeyPatch, log: Path) -> None:
     """A stage that was killed says nothing: then DVC's line is the fault."""
     line = "ERROR: failed to reproduce 'train@a': failed to run: python -m pipeline.train --run a, exited with -9"

@@ -22,6 +22,7 @@ _DVC = (sys.executable, "-m", "dvc", "--wait-for-lock")
 _BEGINS = re.compile(r"^Running stage '(.+)':$")
 _ENDS = re.compile(r"^(Updating lock file|Generating lock file|Stage '.+' didn't change|ERROR: )")
 _FAULT = re.compile(r"^(error|ERROR): (.+)$")
+_RAISED = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Interrupt)\b.*$")  # how a traceback ends
 _GRACE = 10.0  # seconds between SIGTERM and SIGKILL
 _CHUNK = 1 << 16
 _TAIL = 200  # lines that are kept to say what went wrong
@@ -89,7 +90,9 @@ class _Watch:
         """What a stage, or else DVC, said last was wrong."""
         found = [match[2] for line in self.tail if (match := _FAULT.match(line))]
         own = [text for text in found if not text.startswith(_AGAIN)]
-        return (own or found or [""])[-1]
+        broke = "Traceback (most recent call last):" in self.tail
+        raised = [line for line in self.tail if broke and _RAISED.match(line)]
+        return (own or raised or found or [""])[-1]
 
 
 def run(
