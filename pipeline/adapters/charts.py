@@ -184,11 +184,12 @@ def _draw_line(axes: Any, line: Line) -> None:
         lows, highs = [point.figure.low for point in banded], [point.figure.high for point in banded]
         axes.fill_between(at, lows, highs, color=colour, alpha=0.13, linewidth=0)
         axes.vlines(at, lows, highs, color=colour, linewidth=1, alpha=0.55)
-        for point in piece:
-            marker = _MARKERS[point.verdict] if point.verdict else "o"
-            size = 8 if marker == "X" else 6
-            axes.plot([point.generation], [point.figure.value], marker=marker, markersize=size,
-                      color=colour if point.verdict else _INK,
+        # One call a verdict, and not one a point: of a year, that is what a report's time goes to.
+        for verdict in dict.fromkeys(point.verdict for point in piece):
+            alike = [point for point in piece if point.verdict == verdict]
+            marker = _MARKERS[verdict] if verdict else "o"
+            axes.plot([point.generation for point in alike], [point.figure.value for point in alike],
+                      marker=marker, markersize=8 if marker == "X" else 6, color=colour if verdict else _INK,
                       markeredgecolor=_PAPER, markeredgewidth=1, linestyle="none", clip_on=False, zorder=5)  # fmt: skip
 
 
