@@ -25,7 +25,7 @@ Pairs = npt.NDArray[np.bool_]
 SQUARES = sum(number * number for _, number in CUTS)
 _LARGEST = 127
 _SLACK = 1e-4  # of a similarity: far more than single precision loses in 64 terms
-_SKETCHES_A_BLOCK = 16  # what is computed of so many stays in the processor's own memory
+_SKETCHES_A_BLOCK = 8  # what is computed of so many stays in the processor's own memory
 _SKETCHES_ENCODED = 256
 _QUERIES_A_BLOCK = 64
 
