@@ -15,7 +15,7 @@ from tests.faults import blows
 from tests.faults.blows import Blow, Seen
 from tests.faults.world import End, World, build
 
-CHAINS = 5  # generations, in the course of each of which everybody is hit four times and more
+CHAINS = 8  # generations, in the course of each of which 13 blows and more hit somebody
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
