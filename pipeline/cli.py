@@ -11,6 +11,7 @@ import click
 from pipeline.core.errors import UserError
 
 if TYPE_CHECKING:
+    from pipeline.core.layouts import Kind
     from pipeline.scheduling import Made
 
 
@@ -54,6 +55,39 @@ def check(arm: str | None, *, as_json: bool, github: bool) -> None:
     if github:
         click.echo(checking.annotate(summary))
     sys.exit(checking.exit_code(summary))
+
+
+@main.command()
+@click.option(
+    "--source", required=True, type=click.Path(readable=False, path_type=Path), help="Folder or file of the dataset."
+)
+@click.option("--format", "kind", type=click.Choice(["yolo", "coco", "voc"]), help="By default the one that is found.")
+@click.option("--minutes", default=60.0, show_default=True, help="That all runs together may take.")
+@click.option("--no-probe", is_flag=True, help="Time no training step; choose by the data alone.")
+@click.option("--max-rejected", type=click.FloatRange(0, 1), help="Largest share of unusable images, and of boxes.")
+@click.option("--dry-run", is_flag=True, help="Print what would change in params.yaml, and write nothing.")
+@click.option("--force", is_flag=True, help="Also where runs of other data have outputs.")
+def init(
+    *, source: Path, kind: Kind | None, minutes: float, no_probe: bool, max_rejected: float | None, dry_run: bool,
+    force: bool,
+) -> None:  # fmt: skip
+    """Set params.yaml up for a dataset of your own, and for this machine.
+
+    Says what was found, how long it will take, and what the test split can and cannot prove.
+    """
+    from pipeline import initialising, proposal_words
+    from pipeline.core import project_lock
+
+    wanted = initialising.Wanted(
+        source=source, kind=kind, minutes=minutes, probe=not no_probe, max_rejected=max_rejected, force=force
+    )
+    with project_lock.exclusive("tailwatch init"):
+        found = initialising.propose(wanted)
+        click.echo(proposal_words.as_text(found) + "\n")
+        if dry_run:
+            click.echo(found.diff() or "params.yaml is as proposed already.")
+            return
+        click.echo(proposal_words.next_steps(found, initialising.write(found)))
 
 
 @main.command()

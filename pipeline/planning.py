@@ -18,7 +18,7 @@ from pipeline.core.schema import suggestion
 from pipeline.core.sections import Gate
 
 ENOUGH, MORE = 0, 4  # exit codes
-_UNKNOWN = 0.2  # share of discordant boxes where nothing is known of a class
+UNKNOWN = 0.2  # share of discordant boxes where nothing is known of a class
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,21 +96,31 @@ def plan(name: str | None = None, *, loss: float, power: float) -> Plan:
     schedules.require_budget(gate)
     base = audits.read(RunPaths(paths.BASE).figures)
     chosen = _chosen(base, name)
-    family = 2 * (1 + len(base.rare))  # against the base, and against the best run so far
-    level = schedules.level(gate, gate.horizon) / family
-    rule = settling.Rule(
-        margin=gate.recall_margin,
-        alpha=gate.alpha,
-        level=level,
-        trainings=2 if gate.schedule == "confirm" else 1,
-        power=power,
-    )
+    rule = gate_rule(gate, rare=len(base.rare), power=power)
     pairs = _healthy_pairs(base, chosen, settings)
     classes = tuple(_plan_class(base, class_id, pairs, loss=loss, rule=rule) for class_id in chosen)
     return Plan(
-        loss=loss, power=power, margin=gate.recall_margin, schedule=gate.schedule, horizon=gate.horizon, level=level,
-        trainings=rule.trainings, classes=classes,
+        loss=loss, power=power, margin=gate.recall_margin, schedule=gate.schedule, horizon=gate.horizon,
+        level=rule.level, trainings=rule.trainings, classes=classes,
     )  # fmt: skip
+
+
+def gate_rule(gate: Gate, *, rare: int, power: float) -> settling.Rule:
+    """What settles the recall of one of so many rare classes, at the smallest step of Holm.
+
+    Args:
+        gate: its settings.
+        rare: rare classes.
+        power: chance of seeing a loss on a night, in (0.5, 1).
+    """
+    family = 2 * (1 + rare)  # against the base, and against the best run so far
+    return settling.Rule(
+        margin=gate.recall_margin,
+        alpha=gate.alpha,
+        level=schedules.level(gate, gate.horizon) / family,
+        trainings=2 if gate.schedule == "confirm" else 1,
+        power=power,
+    )
 
 
 def exit_code(found: Plan) -> int:
@@ -199,7 +209,7 @@ def _discordant(base: Audit, class_id: int, pairs: Sequence[tuple[str, dict[int,
         return (changed + 1) / (boxes + 1), f"base beside {', '.join(name for name, _ in found)}"
     recall = base.classes[class_id].recall.value
     if recall is None:
-        return _UNKNOWN, "an assumption, for there is no test box of it"
+        return UNKNOWN, "an assumption, for there is no test box of it"
     spread = max(2 * recall * (1 - recall), 1 / (base.classes[class_id].support + 1))
     return spread, "an assumption from its recall, for there is no second training and no HEALTHY run yet"
 

@@ -27,9 +27,18 @@ COMMAND_LINE = {
     "pipeline.retention",
     "pipeline.promoting",
     "pipeline.pinning",
+    "pipeline.initialising",
+    "pipeline.probing",
+    "pipeline.proposal_words",
 }
 HEAVY = {
-    "torch": {"pipeline/adapters/yolo.py", "pipeline/adapters/yolo_trainer.py"},
+    "torch": {
+        *(f"pipeline/adapters/yolo{part}.py" for part in ("", "_trainer")),
+        *(f"pipeline/adapters/diffusion_{part}.py" for part in ("device", "model", "pipelines")),
+    },
+    "diffusers": {f"pipeline/adapters/diffusion_{part}.py" for part in ("device", "model")},
+    "transformers": {"pipeline/adapters/diffusion_pipelines.py"},
+    "safetensors": {f"pipeline/adapters/diffusion_{part}.py" for part in ("device", "kept")},
     "ultralytics": {"pipeline/adapters/yolo.py", "pipeline/adapters/yolo_trainer.py"},
     "fiftyone": {
         *(

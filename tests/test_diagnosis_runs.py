@@ -38,7 +38,6 @@ for run in sys.argv[2:]:
 STUCK = """
 import dataclasses
 import numpy as np
-import pipeline.generate
 from pipeline.core import mixture
 
 def fit(examples, settings, rng):
@@ -51,8 +50,6 @@ def fit(examples, settings, rng):
         return dataclasses.replace(page, pixels=np.clip(page.pixels + noise, 0, 255).astype(np.uint8))
 
     return again
-
-pipeline.generate.GENERATORS = {"mixture": fit}
 """
 
 
@@ -90,9 +87,9 @@ def other_set(params: dict[str, Any]) -> None:
     params["ingest"]["digits"]["classes"] = KEPT
 
 
-def stages(project: Project, names: Sequence[str], *runs: str, before: str = "") -> None:
+def stages(project: Project, names: Sequence[str], *runs: str) -> None:
     """Run stages of some runs, one run after the other, in one process, which saves their imports."""
-    code = (sys.executable, "-c", before + STAGES, " ".join(names))
+    code = (sys.executable, "-c", STAGES, " ".join(names))
     done = project.run(*code, *runs, PYTHONPATH=str(project.folder))
     assert done.code == 0, done.output
 
@@ -140,7 +137,12 @@ def test_recursion_is_collapse(project: Project) -> None:
 
 def test_near_copies_are_a_mode_collapse(project: Project) -> None:
     """A generator that emits three pages over and over is a mode collapse, though all real images are kept."""
-    stages(project, ALL, "stuck-1", before=STUCK)
+    (project.folder / paths.GENERATORS / "stuck.py").write_text(STUCK)
+    project.change(lambda params: params["generate"].update(generator="generators/stuck.py:fit"))
+    try:
+        stages(project, ALL, "stuck-1")
+    finally:
+        project.change(lambda params: params["generate"].update(generator="mixture"))
     assert list(supported(project, "stuck-1")) == ["mode collapse"]
 
 

@@ -182,7 +182,7 @@ def test_paths(stage: Stage) -> None:
     for path in (*stage.deps, *stage.outs):
         if path.startswith("pipeline/"):
             continue
-        chosen = re.fullmatch(r"\$\{(\w+)\.\w+\}", path)
+        chosen = re.fullmatch(r"\$\{(\w+)(?:\.\w+)+\}", path)
         if chosen:
             assert chosen[1] in stage.params
         else:

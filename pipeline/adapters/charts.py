@@ -58,7 +58,10 @@ def inline(chart: Chart, *, name: str, alt: str) -> str:
 
 def standalone(chart: Chart) -> str:
     """The chart as an SVG file, dark on white."""
-    text = _draw(chart)
+    return _alone(_draw(chart))
+
+
+def _alone(text: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
     return re.sub(r"font-family: [^;\"]*", "font-family: 'DejaVu Sans', Helvetica, Arial, sans-serif", text)
 
@@ -89,23 +92,40 @@ def _draw(chart: Chart) -> str:
 
 
 def _canvas(chart: Chart, frame: tuple[float, float, float, float], draw: Callable[[Any], None]) -> str:
+    return _drawn(chart.size, chart.font, frame, draw)
+
+
+def drawing(size: tuple[int, int], draw: Callable[[Any], None], *, font: float = 11.5) -> str:
+    """A drawing of one's own as an SVG file in the style of the charts, dark on white.
+
+    Args:
+        size: width and height in pixels.
+        draw: is given matplotlib's axes, which fill the picture; more can be added to their figure.
+        font: size of the letters in pixels.
+    """
+    return _alone(_drawn(size, font, (0.0, 0.0, 1.0, 1.0), draw))
+
+
+def _drawn(
+    size: tuple[int, int], font: float, frame: tuple[float, float, float, float], draw: Callable[[Any], None]
+) -> str:
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     settings = {
-        "svg.fonttype": "none", "svg.hashsalt": "tailwatch", "font.family": ["DejaVu Sans"], "font.size": chart.font,
+        "svg.fonttype": "none", "svg.hashsalt": "tailwatch", "font.family": ["DejaVu Sans"], "font.size": font,
         "path.simplify": False,
     }  # fmt: skip
     with mpl.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # names of arms in any script: the reader's font draws them
-        figure = Figure(figsize=(chart.size[0] / 72, chart.size[1] / 72), facecolor=_PAPER)
+        figure = Figure(figsize=(size[0] / 72, size[1] / 72), facecolor=_PAPER)
         FigureCanvasSVG(figure)
         axes = figure.add_axes(frame)
         axes.set_facecolor(_PAPER)
         axes.grid(axis="y", color=_GRID, linewidth=0.8)
         axes.set_axisbelow(True)
-        axes.tick_params(which="both", length=0, colors=_INK, labelsize=chart.font)
+        axes.tick_params(which="both", length=0, colors=_INK, labelsize=font)
         axes.spines[:].set_visible(False)
         draw(axes)
         file = io.BytesIO()

@@ -45,6 +45,25 @@ class Predicted:
     boxes: npt.NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTime:
+    """How long steps of a training took.
+
+    Attributes:
+        wall: seconds a step, median.
+        processor: seconds a step that all threads together were at work, median.
+        cores: that the process may use.
+        device: cpu, or the GPUs.
+        steps: that were timed.
+    """
+
+    wall: float
+    processor: float
+    cores: int
+    device: str
+    steps: int
+
+
 def _ultralytics() -> Any:
     """Import ultralytics, kept to this project's folder and off the network."""
     os.environ["YOLO_CONFIG_DIR"] = str(paths.ULTRALYTICS.absolute())
@@ -80,7 +99,8 @@ def _ultralytics() -> Any:
     return ultralytics
 
 
-def _device(device: str | int) -> str:
+def device_of(device: str | int) -> str:
+    """The device that `train.device` means here: cpu, or the numbers of GPUs."""
     if device != "auto":
         return str(device)
     import torch
@@ -187,12 +207,41 @@ def train(
         _model(model)
     with _scratch() as scratch:
         data = _write_dataset(scratch, listed, classes)
-        settings = _settings(params, data=data, model=model, device=_device(params.device), seed=seed)
+        settings = _settings(params, data=data, model=model, device=device_of(params.device), seed=seed)
         os.environ[yolo_trainer.STEPS_VARIABLE] = str(params.steps)
         trainer = yolo_trainer.FixedStepsTrainer(overrides=settings)
         trainer.train()
         files.write_bytes(out / weights, trainer.last.read_bytes())
         shutil.copyfile(trainer.csv, out / curve)
+
+
+def time_steps(listed: Sequence[Path], classes: Sequence[str], params: Train, *, steps: int) -> StepTime:
+    """Train for some steps, keep nothing, and say how long they took; the caller holds the lock on training.
+
+    Args:
+        listed: some training images.
+        classes: class names by id.
+        params: how to train; its number of steps is not used.
+        steps: 4 or more; fewer are made where they take long. The first is not counted.
+
+    Raises:
+        UserError: the model file is missing or cannot be loaded.
+    """
+    _ultralytics()
+    from pipeline.adapters import yolo_trainer
+
+    model, device = Path(params.model), device_of(params.device)
+    with _loading(model):
+        _model(model)
+    with _scratch() as scratch:
+        data = _write_dataset(scratch, listed, classes)
+        settings = _settings(params, data=data, model=model, device=device, seed=0) | {"epochs": 1}
+        os.environ[yolo_trainer.STEPS_VARIABLE] = str(steps)
+        trainer = yolo_trainer.TimedTrainer(overrides=settings)
+        trainer.train()
+    taken = np.diff(np.array(trainer.clocks, dtype=np.float64).reshape(-1, 2), axis=0)[1:]
+    wall, processor = (float(one) for one in np.median(taken, axis=0))
+    return StepTime(wall=wall, processor=processor, cores=yolo_trainer.cores(), device=device, steps=len(taken))
 
 
 @contextlib.contextmanager
@@ -279,13 +328,13 @@ def predict(
     found: list[Predicted] = []
     for start in range(0, len(listed), _PREDICT_BATCH):
         chunk = [images.read(path) for path in listed[start : start + _PREDICT_BATCH]]
-        if start == 0 and _device(device) == "cpu":
+        if start == 0 and device_of(device) == "cpu":
             # The first call sets ultralytics' own number of threads; see FixedStepsTrainer.
             model.predict(chunk[:1], imgsz=image_size, device="cpu", verbose=False, save=False)
             torch.set_num_threads(yolo_trainer.cores())
         results = model.predict(
             chunk, imgsz=image_size, conf=confidence, iou=NMS_IOU, max_det=MAX_BOXES, agnostic_nms=False, rect=False,
-            device=_device(device), verbose=False, save=False, batch=_PREDICT_BATCH,
+            device=device_of(device), verbose=False, save=False, batch=_PREDICT_BATCH,
         )  # fmt: skip
         found += [
             Predicted(

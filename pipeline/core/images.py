@@ -144,6 +144,20 @@ def read(path: Path | str) -> Pixels:
     return np.asarray(pixels, dtype=np.uint8)
 
 
+def stored_size(path: Path | str) -> tuple[int, int]:
+    """Width and height of an image that this project stored, in pixels; no pixel is decoded.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    try:
+        header = probe(Path(path).read_bytes())
+    except (OSError, ValueError):
+        pixels = read(path)  # which says what is wrong
+        return pixels.shape[1], pixels.shape[0]
+    return header.width, header.height
+
+
 def encode_png(pixels: Pixels, text: Mapping[str, str] | None = None) -> bytes:
     """A PNG file of BGR pixels, shape (height, width, 3), or grey ones, shape (height, width).
 

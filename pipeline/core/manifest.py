@@ -22,6 +22,7 @@ Origin = Literal["real", "synthetic"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 _SHA256 = re.compile("[0-9a-f]{64}")
 _LARGEST = 4 << 30  # bytes
+_LATER = ("generator", "generator_version")  # columns that manifests of old do not have
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,8 @@ class Row:
         width: pixels.
         height: pixels.
         boxes: number of boxes by class id.
+        generator: what made it; empty for a real image, and where that was not noted yet.
+        generator_version: of that.
     """
 
     image_id: str
@@ -58,6 +61,8 @@ class Row:
     width: int
     height: int
     boxes: tuple[tuple[int, int], ...]
+    generator: str = ""
+    generator_version: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a row that cannot be."""
@@ -72,6 +77,7 @@ class Row:
             (min(self.generation, self.lineage_depth) < 0, f"generation {self.generation}, depth {self.lineage_depth}"),
             (any(min(pair) < 0 for pair in self.boxes), "a class or a number of boxes below zero"),
             (self.origin == "real" and (self.lineage_depth, self.parents) != (0, ()), "a real image with parents"),
+            (self.origin == "real" and bool(self.generator or self.generator_version), "a real image with a generator"),
             (self.origin == "synthetic" and self.lineage_depth < 1, "a synthetic image of lineage depth 0"),
             (self.origin == "synthetic" and self.split in ("val", "test"), f"a synthetic image in {self.split}"),
         ]
@@ -158,7 +164,7 @@ def read(path: Path) -> list[Row]:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path} is not a table ({reason}). Run `uv run dvc repro` to make it anew.") from None
     columns = list(Row.__dataclass_fields__)
-    if list(frame.columns) != columns:
+    if list(frame.columns) not in (columns, [name for name in columns if name not in _LATER]):
         raise UserError(
             f"{path} has the columns {bounded.shown(', '.join(frame.columns))}; wanted {', '.join(columns)}. "
             "It is made by the pipeline: run `uv run dvc repro`."
@@ -212,6 +218,7 @@ def _row(record: Mapping[str, str]) -> Row:
         width=int(record["width"]),
         height=int(record["height"]),
         boxes=tuple((int(class_id), int(number)) for class_id, number in boxes),
+        **{name: record.get(name, "") for name in _LATER},
     )
 
 

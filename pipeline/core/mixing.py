@@ -1,7 +1,9 @@
 """Which images a run trains on: real and synthetic at the arm's ratio, by the arm's policy.
 
 Sources of the policies: ``replace`` and ``accumulate``, Gerstgrasser et al. 2024 (arXiv 2404.01413);
-``accumulate-subsample``, Kazdan et al. 2024 (arXiv 2410.16713).
+``accumulate-subsample``, Kazdan et al. 2024 (arXiv 2410.16713). Theirs know no ratio: ``replace`` is a ratio of 1 here,
+and at the ratio ``pool`` the others take real and synthetic images as they come, all of them or a draw of fixed size.
+At a ratio that is a number and a total that is one, ``accumulate`` and ``accumulate-subsample`` are the same draw.
 """
 
 from __future__ import annotations
@@ -33,12 +35,15 @@ def shares(real: int, arm: Arm, mix: Mix) -> Shares:
 
     Args:
         real: verified real training images.
-        arm: policy and ratio.
+        arm: policy and ratio, which is a number; for ``pool`` see :func:`as_they_come`.
         mix: the total.
 
     Raises:
         UserError: the total asks for more real images than there are.
+        ValueError: the ratio is ``pool``.
     """
+    if arm.ratio == "pool":
+        raise ValueError("the ratio pool is met by a draw, wanted a number")
     if mix.total == "all-real" and arm.policy != "accumulate-subsample":
         if arm.ratio == 1:
             return Shares(real=0, synthetic=real)
@@ -51,6 +56,35 @@ def shares(real: int, arm: Arm, mix: Mix) -> Shares:
             f"{real} verified ones. Lower mix.total, raise the arm's ratio, or verify more images."
         )
     return Shares(real=total - synthetic, synthetic=synthetic)
+
+
+def as_they_come(real: int, synthetic: int, arm: Arm, mix: Mix, rng: np.random.Generator) -> Shares:
+    """How many images of each origin a run at the ratio ``pool`` trains on.
+
+    ``accumulate`` takes all that there are, ``accumulate-subsample`` as many as there are real ones; with a total that
+    is a number, both draw that many. In a draw every image is as likely, so that the number of real ones varies by
+    chance.
+
+    Args:
+        real: verified real training images.
+        synthetic: images of the pool.
+        arm: policy.
+        mix: the total.
+        rng: of the draw.
+
+    Raises:
+        UserError: the total is more than there is.
+    """
+    if mix.total == "all-real" and arm.policy == "accumulate":
+        return Shares(real=real, synthetic=synthetic)
+    total = real if mix.total == "all-real" else mix.total
+    if total > real + synthetic:
+        raise UserError(
+            f"mix.total is {total} at the ratio pool: there are {real} real images and {synthetic} synthetic ones. "
+            "Lower mix.total, or raise generate.images."
+        )
+    drawn = int(rng.hypergeometric(real, synthetic, total)) if real + synthetic else 0
+    return Shares(real=drawn, synthetic=total - drawn)
 
 
 def pool(previous: Sequence[Row], newest: Sequence[Row], arm: Arm, mix: Mix, *, generation: int) -> list[Row]:
@@ -98,9 +132,10 @@ def choose(
     Raises:
         UserError: there are too few images to meet the ratio, or the floor.
     """
-    wanted = shares(len(real), arm, mix)
     candidates = newest if arm.policy == "replace" else pool
     usable = [row.image_id not in refused for row in candidates]
+    pooled = arm.ratio == "pool"
+    wanted = as_they_come(len(real), sum(usable), arm, mix, rng) if pooled else shares(len(real), arm, mix)
     need = wanted.synthetic
     if arm.ratio == 1 and mix.total == "all-real" and need <= len(candidates):
         need = min(need, sum(usable))

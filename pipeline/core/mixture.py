@@ -15,10 +15,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.core import images, synthesis
-from pipeline.core.sections import Generate, Mixture
+from pipeline.core import images, page_model, synthesis
+from pipeline.core.generate_settings import Generate, Mixture
 from pipeline.core.synthesis import Drawn, Example, Floats
 
+VERSION = "1"
 _MOST_CROPS = 1500  # a class; more add time and no detail
 _CROPS_A_CLUSTER = 12
 _MOST_GROWTH = 2  # a drawn object is at most this many times as long as the longest of its class
@@ -141,10 +142,15 @@ def fit(examples: Sequence[Example], params: Generate, rng: np.random.Generator)
         class_id: _fit_class(members, params.mixture, int(rng.integers(2**31))) for class_id, members in crops.items()
     }
 
+    pages = page_model.fit(examples, rng) if params.mixture.backgrounds == "patches" else None
+
     def draw(rng: np.random.Generator) -> Drawn:
-        scene = examples[int(rng.integers(len(examples)))]
-        page = synthesis.background(scene, rng)
-        parents = {scene.image_id}
+        if pages is not None:
+            page, scene_id = pages.draw(rng)
+        else:
+            scene = examples[int(rng.integers(len(examples)))]
+            page, scene_id = synthesis.background(scene, rng), scene.image_id
+        parents = {scene_id}
         taken: list[synthesis.PixelBox] = []
         boxes = []
         for class_id in layout.classes_of_a_page(rng):

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from pipeline.core import bounded, paths, plain_yaml
 from pipeline.core.errors import UserError
+from pipeline.core.generate_settings import Generate
 from pipeline.core.masking import masked
 from pipeline.core.night_settings import Nightly
 from pipeline.core.schema import section, suggestion
-from pipeline.core.sections import Arm, Audit, Confirm, Gate, Generate, Ingest, Mix, Report, Review, Run, Train, Verify
+from pipeline.core.sections import Arm, Audit, Confirm, Gate, Ingest, Mix, Report, Review, Run, Train, Verify
 
 _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_-]*")
 

@@ -55,6 +55,7 @@ PORTRAITS_INDEX = PORTRAITS / "index"  # through which they are searched; made a
 PORTRAITS_LOCK = STATE / "portraits.lock"
 LEAKS = STATE / "leaks.json"  # pairs of real images that show the same; made anew at need
 PLANTS = STATE / "plants.json"  # items of the review queue whose labels were broken on purpose
+GENERATING = STATE / "generate"  # what generators of unfinished runs have drawn and learned so far
 ULTRALYTICS = STATE / "ultralytics"
 PLUGINS = STATE / "plugins"  # of the App: links to the project's and to the user's
 CURRENT = Path("models/current")  # the weights to use, by arm
@@ -71,6 +72,7 @@ AUDITS = DATA / "audit"
 GATES = DATA / "gate"
 MIXES = DATA / "mix"
 GENERATED = DATA / "generate"
+GENERATORS = Path("generators")  # the user's own
 RUN_STAGES = ("generate", "mix", "train", "audit", "confirm", "gate")  # stages that each run of params.yaml has
 
 

@@ -52,6 +52,8 @@ def policy(arm: Arm) -> str:
         "accumulate": "drawn from the newest generations",
         "accumulate-subsample": "drawn from the newest generations, in a fixed total",
     }[arm.policy]
+    if arm.ratio == "pool":
+        return f"Real and synthetic images as they come, {which}."
     if arm.ratio == 1:
         return f"Synthetic images only, {which}."
     if arm.ratio == 0:

@@ -70,6 +70,8 @@ def _union(options: tuple[Any, ...], value: Any, where: str) -> Any:
 def _value(kind: Any, value: Any, where: str) -> Any:
     """Turn what YAML gave into the declared type."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:  # settings of somebody else's code, which knows what they may be
+        return value
     if origin is Literal:
         if value in arguments and not isinstance(value, bool):
             return value

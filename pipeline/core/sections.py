@@ -95,55 +95,6 @@ class Verify:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mixture:
-    """The generator that learns: per class, PCA and a Gaussian mixture over crops."""
-
-    crop: int
-    components: int
-    clusters: int
-
-    def __post_init__(self) -> None:
-        """Refuse a model of nothing."""
-        require(self.crop >= 4, f"crop {self.crop}, wanted at least 4 pixels")  # noqa: PLR2004
-        require(min(self.components, self.clusters) >= 1, "components and clusters: wanted at least 1")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CopyPaste:
-    """The generator that cuts objects out and pastes them elsewhere."""
-
-    scale: tuple[float, float]
-    rotate: float
-    brightness: float
-    colour: float
-    blend: Literal["soft", "poisson"]
-    max_occlusion: float
-
-    def __post_init__(self) -> None:
-        """Refuse impossible changes."""
-        require(0 < self.scale[0] <= self.scale[1], f"scale {self.scale}, wanted 0 < low <= high")
-        require(0 <= self.max_occlusion <= 1, f"max_occlusion {self.max_occlusion:g}, wanted a share in [0, 1]")
-        require(0 <= self.brightness < 1 and 0 <= self.colour < 1, "brightness and colour: wanted fractions in [0, 1)")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Generate:
-    """How synthetic images are made and labelled."""
-
-    generator: Literal["mixture", "copy_paste"]
-    labels: Literal["detector", "layout"]
-    confidence: float
-    images: int
-    mixture: Mixture
-    copy_paste: CopyPaste
-
-    def __post_init__(self) -> None:
-        """Refuse an empty generation."""
-        require(self.images > 0, f"images {self.images}, wanted at least 1")
-        require(0 < self.confidence < 1, f"confidence {self.confidence:g}, wanted a number in (0, 1)")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Mix:
     """How many images a run trains on."""
 
@@ -277,14 +228,21 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
-    """A policy at a ratio, the synthetic share of the training images."""
+    """A policy at a ratio, the synthetic share of the training images.
+
+    At the ratio ``pool`` no share is kept to: every real image and every synthetic one of the arm's pool counts alike,
+    so the share of real ones falls with each generation. That is how the literature has the accumulating policies.
+    """
 
     policy: Policy
-    ratio: float
+    ratio: float | Literal["pool"]
 
     def __post_init__(self) -> None:
-        """The ratio is a share."""
-        require(0 <= self.ratio <= 1, f"ratio {self.ratio:g}, wanted a share in [0, 1]")
+        """The ratio is a share, or `pool` where the policy has one."""
+        if self.ratio == "pool":
+            require(self.policy != "replace", "ratio pool: a `replace` arm has no pool, wanted a share in [0, 1]")
+        else:
+            require(0 <= self.ratio <= 1, f"ratio {self.ratio:g}, wanted a share in [0, 1]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

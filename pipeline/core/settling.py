@@ -80,6 +80,25 @@ def boxes_needed(loss: float, discordant: float, rule: Rule) -> int | None:
     return None if shown is None or reaching > LIMIT else max(shown, math.ceil(reaching))
 
 
+def smallest_loss(boxes: int, discordant: float, rule: Rule) -> float | None:
+    """The smallest loss of recall that so many test boxes settle as one; None where not even a loss of all is seen.
+
+    Args:
+        boxes: of the class, 0 or more.
+        discordant: share of the boxes that only one of two healthy trainings finds.
+        rule: what settles it.
+
+    Returns:
+        In hundredths, more than the margin.
+    """
+    for hundredths in range(math.floor(100 * rule.margin) + 1, 101):
+        loss = hundredths / 100
+        needed = boxes_needed(loss, min(discordant + loss, 1.0), rule) if loss > rule.margin else None
+        if needed is not None and needed <= boxes:
+            return loss
+    return None
+
+
 def boxes_to_show(loss: float, discordant: float, rule: Rule) -> int | None:
     """Boxes with which a loss over nought is shown, by all the trainings that have to; None over :data:`LIMIT`.
 

@@ -5,8 +5,8 @@ A generator is a function that is fitted to examples and returns a function that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core import images, labels
-from pipeline.core.sections import Generate
+from pipeline.core.generate_settings import Generate
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -41,15 +41,60 @@ class Drawn:
         pixels: BGR, shape (height, width, 3).
         boxes: what was drawn where.
         parents: ids of the images that it was made from, sorted, each once.
+        details: what else its provenance is to say, as plain text.
     """
 
     pixels: Pixels
     boxes: tuple[labels.Box, ...]
     parents: tuple[str, ...]
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What a generator may want to know beside its examples; a fit that has a parameter ``task`` is given it.
+
+    Attributes:
+        run: that the images are for, as params.yaml names it.
+        arm: of the run.
+        generation: of the run, from 1.
+        classes: names, by class id.
+        depth: lineage depth of the deepest example.
+        device: as ``train.device`` has it.
+        scratch: a folder for what is kept when a fit is cut off. It is the same when the run goes on and nothing that
+            goes in has changed, and is removed when all images are there.
+    """
+
+    run: str
+    arm: str
+    generation: int
+    classes: tuple[str, ...]
+    depth: int
+    device: str | int
+    scratch: Path
 
 
 Draw = Callable[[np.random.Generator], Drawn]
-Fit = Callable[[Sequence[Example], Generate, np.random.Generator], Draw]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batched:
+    """What a fit returns in the place of a :data:`Draw` when it draws many images at once.
+
+    Each image has a generator of random numbers of its own, seeded by the image's number: a batch that was cut off can
+    be drawn again, and gives the same.
+
+    Attributes:
+        size: images a batch, at least 1; the last one may have fewer.
+        draw: takes a generator of random numbers an image, gives as many images, in their order.
+    """
+
+    size: int
+    draw: Callable[[Sequence[np.random.Generator]], list[Drawn]]
+
+
+Fit = Callable[[Sequence[Example], Generate, np.random.Generator], Draw]  # what most are
+AnyFit = Callable[..., Draw | Batched]  # some also take `task`, a Task, by that name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

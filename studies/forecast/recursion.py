@@ -20,7 +20,7 @@ import numpy.typing as npt
 from pipeline.core import copy_paste, digits, images, labels, mixture, rng, synthesis
 from pipeline.core.futures import Generation
 from pipeline.core.labels import Box
-from pipeline.core.sections import CopyPaste, Generate, Mixture
+from pipeline.core.generate_settings import CopyPaste, Generate, Mixture
 from pipeline.core.synthesis import Drawn, Example, Fit
 
 CLASSES = 8

@@ -68,9 +68,26 @@ def test_all_columns(tmp_path: Path) -> None:
     rows = [
         row("a", split="", human_verified=False, boxes=()),
         row("b", split="train", boxes=((0, 12), (3, 1))),
+        synthetic_row("d", generator="generators/a, b.py:fit", generator_version="1.2 (of today)"),
         synthetic_row("c", parents=(sha("a"), sha("b")), lineage_depth=7, generation=12, run="recursive-12"),
     ]
     assert written(tmp_path, rows) == rows
+
+
+def test_tables_of_old(tmp_path: Path) -> None:
+    """A manifest without the columns of the generator is read, and says nothing of it."""
+    rows = [row("a"), synthetic_row("b", generator="mixture", generator_version="1")]
+    path = tmp_path / "manifest.csv"
+    manifest.write(path, rows)
+    kept = [",".join(line.split(",")[:-2]) for line in path.read_text().splitlines()]
+    path.write_text("".join(f"{line}\n" for line in kept))
+    assert {one.name: (one.generator, one.generator_version) for one in manifest.read(path)} == {
+        "a": ("", ""),
+        "b": ("", ""),
+    }
+    found = manifest.find(path, sha("b"))
+    assert found is not None
+    assert found.generator == ""
 
 
 def test_name_of_bytes(tmp_path: Path) -> None:
@@ -105,6 +122,7 @@ def test_order_does_not_matter(tmp_path: Path) -> None:
         pytest.param({"path": "data/../../x.png"}, "leaves the project", id="path with dots"),
         pytest.param({"parents": (sha("b"),)}, "a real image with parents", id="real with parents"),
         pytest.param({"lineage_depth": 1}, "a real image with parents", id="real with depth"),
+        pytest.param({"generator": "mixture"}, "a real image with a generator", id="real with generator"),
         pytest.param({"origin": "synthetic"}, "a synthetic image of lineage depth 0", id="synthetic without depth"),
         pytest.param({"origin": "synthetic", "lineage_depth": 1, "split": "test"}, "in test", id="synthetic in test"),
         pytest.param({"origin": "synthetic", "lineage_depth": 1, "split": "val"}, "in val", id="synthetic in val"),

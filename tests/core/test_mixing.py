@@ -15,11 +15,13 @@ from pipeline.core import mixing
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
 from pipeline.core.mixing import Shares
+from pipeline.core.schema import InvalidSection
 from pipeline.core.sections import Arm, Mix, Policy
 from tests.builders import row, synthetic_row
 
 POLICIES: list[Policy] = list(get_args(Policy))
 ARMS = st.builds(Arm, policy=st.sampled_from(POLICIES), ratio=st.integers(0, 100).map(lambda percent: percent / 100))
+POOLING: tuple[Policy, ...] = ("accumulate", "accumulate-subsample")
 ALL_REAL = Mix(total="all-real", min_real_a_class=0, min_support=20)
 
 
@@ -47,6 +49,12 @@ def origins(rows: list[Row]) -> Shares:
     return Shares(real=len(rows) - synthetic, synthetic=synthetic)
 
 
+def share(arm: Arm) -> float:
+    """The arm's ratio, which is a number."""
+    assert arm.ratio != "pool"
+    return arm.ratio
+
+
 @given(real=st.integers(0, 2000), arm=ARMS, total=st.just("all-real") | st.integers(1, 2000))
 def test_ratio_is_met_to_the_image(real: int, arm: Arm, total: int | str) -> None:
     """No other number of synthetic images would be nearer to the ratio, and no real image is asked for twice."""
@@ -55,19 +63,19 @@ def test_ratio_is_met_to_the_image(real: int, arm: Arm, total: int | str) -> Non
         found = mixing.shares(real, arm, mix)
     except UserError:
         assert isinstance(total, int)
-        assert total - round(total * arm.ratio) > real
+        assert total - round(total * share(arm)) > real
         return
     assert found.real <= real
     if arm.ratio == 1:
         assert found == Shares(real=0, synthetic=real if total == "all-real" else int(total))
     elif total == "all-real" and arm.policy != "accumulate-subsample":
         assert found.real == real
-        exact = real * arm.ratio / (1 - arm.ratio)
+        exact = real * share(arm) / (1 - share(arm))
         assert abs(found.synthetic - exact) <= 0.5 + 1e-9
     else:
         wanted = real if total == "all-real" else int(total)
         assert found.real + found.synthetic == wanted
-        assert abs(found.synthetic - wanted * arm.ratio) <= 0.5 + 1e-9
+        assert abs(found.synthetic - wanted * share(arm)) <= 0.5 + 1e-9
 
 
 @pytest.mark.parametrize(
@@ -111,7 +119,7 @@ def test_choice(arm: Arm, total: int | str, seed: int) -> None:
     assert len({one.image_id for one in chosen}) == len(chosen)
     if arm.policy == "replace":
         assert {one.generation for one in chosen} <= {0, 2}
-    if total == "all-real" and arm.policy != "accumulate-subsample" and arm.ratio < 1:
+    if total == "all-real" and arm.policy != "accumulate-subsample" and share(arm) < 1:
         assert [one for one in chosen if one.origin == "real"] == real
     assert mixing.choose(real, newest, old + newest, arm, mix, rng(seed)) == chosen
 
@@ -219,3 +227,81 @@ def test_the_pool_is_bounded(policy: Policy, generations: int, wanted: set[int])
     for one, rows in made.items():
         carried = mixing.pool(carried, rows, arm, mix, generation=one)
     assert {row.generation for row in carried} == wanted
+
+
+@settings(deadline=None)
+@given(real=st.integers(0, 300), made=st.integers(0, 300), total=st.just("all-real") | st.integers(1, 700))
+def test_as_they_come(real: int, made: int, total: int | str) -> None:
+    """At the ratio pool, `accumulate` takes all images, and a draw of fixed size takes as many as it should."""
+    mix = Mix(total=total, min_real_a_class=0, min_support=20)  # type: ignore[arg-type]
+    for policy in POOLING:
+        try:
+            found = mixing.as_they_come(real, made, Arm(policy=policy, ratio="pool"), mix, rng())
+        except UserError:
+            assert isinstance(total, int)
+            assert total > real + made
+            continue
+        if total == "all-real":
+            assert found.real + found.synthetic == (real + made if policy == "accumulate" else real)
+        else:
+            assert found.real + found.synthetic == total
+        assert 0 <= found.real <= real
+        assert 0 <= found.synthetic <= made
+
+
+def test_the_draw_is_fair() -> None:
+    """In a draw of fixed size every image is as likely: real ones have their share of the pool, up to chance."""
+    arm = Arm(policy="accumulate-subsample", ratio="pool")
+    drawn = [mixing.as_they_come(100, 300, arm, ALL_REAL, rng(seed)).real for seed in range(200)]
+    # 100 of 400, a quarter of them real: a variance of 100 x 1/4 x 3/4 x 300/399 = 14.1, so 25 +- 3 x 0.27 for the mean
+    assert np.mean(drawn) == pytest.approx(25, abs=0.8)
+    assert np.var(drawn) == pytest.approx(14.1, rel=0.35)
+
+
+def test_all_of_it() -> None:
+    """`accumulate` at the ratio pool trains on every image of every generation, as the literature has it."""
+    old, newest, real = synthetic_rows(40), synthetic_rows(40, generation=2), real_rows(40)
+    arm = Arm(policy="accumulate", ratio="pool")
+    assert mixing.choose(real, newest, old + newest, arm, ALL_REAL, rng()) == [*real, *old, *newest]
+    refused = {old[0].image_id}
+    assert mixing.choose(real, newest, old + newest, arm, ALL_REAL, rng(), refused=refused) == [
+        *real,
+        *old[1:],
+        *newest,
+    ]
+
+
+def test_a_draw_from_all_of_it() -> None:
+    """`accumulate-subsample` at the ratio pool draws as many as there are real images, from all generations."""
+    old, newest, real = synthetic_rows(60), synthetic_rows(60, generation=2), real_rows(60)
+    arm = Arm(policy="accumulate-subsample", ratio="pool")
+    chosen = mixing.choose(real, newest, old + newest, arm, ALL_REAL, rng())
+    assert len(chosen) == len({one.image_id for one in chosen}) == 60
+    assert {one.generation for one in chosen} == {0, 1, 2}
+    assert mixing.choose(real, newest, old + newest, arm, ALL_REAL, rng()) == chosen
+    assert mixing.choose(real, newest, old + newest, arm, ALL_REAL, rng(1)) != chosen
+
+
+def test_more_than_there_is() -> None:
+    """A total beyond all images is refused at the ratio pool, with what there is."""
+    mix = Mix(total=100, min_real_a_class=0, min_support=20)
+    with pytest.raises(UserError, match="total is 100 at the ratio pool: there are 40 real images and 59 synthetic"):
+        mixing.as_they_come(40, 59, Arm(policy="accumulate-subsample", ratio="pool"), mix, rng())
+
+
+def test_equal_at_a_fixed_total() -> None:
+    """At a ratio that is a number and a total that is one, both accumulating policies draw the same images."""
+    old, newest, real = synthetic_rows(30), synthetic_rows(30, generation=2), real_rows(40)
+    mix = Mix(total=40, min_real_a_class=0, min_support=20)
+    one, other = (
+        mixing.choose(real, newest, old + newest, Arm(policy=policy, ratio=0.5), mix, rng()) for policy in POOLING
+    )
+    assert one == other
+
+
+def test_replace_has_no_pool() -> None:
+    """A `replace` arm cannot take images as they come: it has those of the newest generation alone."""
+    with pytest.raises(InvalidSection, match="has no pool"):
+        Arm(policy="replace", ratio="pool")
+    with pytest.raises(ValueError, match="met by a draw"):
+        mixing.shares(10, Arm(policy="accumulate", ratio="pool"), ALL_REAL)

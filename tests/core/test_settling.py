@@ -113,3 +113,23 @@ def test_there_is_something_to_show_or_to_rule_out() -> None:
         settling.boxes_to_show(0.0, 0.1, RULE)
     with pytest.raises(ValueError, match="wanted less than the margin"):
         settling.boxes_to_rule_out(0.1, 0.1, RULE)
+
+
+@pytest.mark.parametrize("discordant", [0.02, 0.2, 0.5])
+@pytest.mark.parametrize("boxes", [0, 5, 40, 400, 4000])
+def test_smallest_loss_is_the_edge(boxes: int, discordant: float) -> None:
+    """So many boxes are enough for the smallest loss, and not for a hundredth less; more boxes see no less."""
+    rule = settling.Rule(margin=0.1, alpha=0.05, level=0.003, trainings=2)
+    found = settling.smallest_loss(boxes, discordant, rule)
+    more = settling.smallest_loss(2 * boxes + 1, discordant, rule)
+    assert found is None or (more is not None and more <= found)
+
+    def enough(loss: float) -> bool:
+        needed = settling.boxes_needed(loss, min(discordant + loss, 1.0), rule)
+        return needed is not None and needed <= boxes
+
+    if found is None:
+        assert not enough(1.0)
+    else:
+        assert enough(found)
+        assert found == pytest.approx(0.11) or not enough(found - 0.01)

@@ -7,14 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core import copy_paste, images, mixture, synthesis
+from pipeline.core import copy_paste, images, mixture, page_model, synthesis
+from pipeline.core.generate_settings import CopyPaste, Generate, Mixture
 from pipeline.core.labels import Box
-from pipeline.core.sections import CopyPaste, Generate, Mixture
 from pipeline.core.synthesis import Drawn, Example, Fit, PixelBox
 from tests import builders
 from tests.builders import example
@@ -27,11 +28,20 @@ PARAMS = Generate(
     mixture=Mixture(crop=8, components=4, clusters=2),
     copy_paste=CopyPaste(scale=(0.8, 1.2), rotate=30, brightness=0.15, colour=0.05, blend="soft", max_occlusion=0.1),
 )
-POISSON = replace(PARAMS, copy_paste=replace(PARAMS.copy_paste, blend="poisson"))
-GENERATORS: list[tuple[Fit, Generate]] = [(mixture.fit, PARAMS), (copy_paste.fit, PARAMS), (copy_paste.fit, POISSON)]
-each_generator = pytest.mark.parametrize(
-    ("fit", "params"), GENERATORS, ids=["mixture", "copy_paste soft", "copy_paste poisson"]
+BOXES, POISSON, BANDS = (
+    replace(PARAMS, copy_paste=replace(PARAMS.copy_paste, **changes))  # type: ignore[arg-type]  # of its fields
+    for changes in ({"masks": "box"}, {"blend": "poisson"}, {"blend": "multiband"})
 )
+PATCHES = replace(PARAMS, mixture=replace(PARAMS.mixture, backgrounds="patches"))
+GENERATORS: dict[str, tuple[Fit, Generate]] = {
+    "mixture": (mixture.fit, PARAMS),
+    "mixture patches": (mixture.fit, PATCHES),
+    "copy_paste soft": (copy_paste.fit, PARAMS),
+    "copy_paste boxes": (copy_paste.fit, BOXES),
+    "copy_paste poisson": (copy_paste.fit, POISSON),
+    "copy_paste multiband": (copy_paste.fit, BANDS),
+}
+each_generator = pytest.mark.parametrize(("fit", "params"), GENERATORS.values(), ids=GENERATORS)
 
 
 def crowd(folder: Path, *, count: int = 6) -> list[Example]:
@@ -120,7 +130,9 @@ def test_page_smaller_than_any_object(fit: Fit, params: Generate, tmp_path: Path
     check(pages, [large, small])
     tiny = [page for page in pages if page.pixels.shape == (7, 9, 3)]
     assert tiny
-    assert all(page.boxes == () and page.parents == (small.image_id,) for page in tiny)
+    assert all(page.boxes == () and len(page.parents) == 1 for page in tiny)
+    if params is not PATCHES:  # whose pages are nobody's
+        assert {page.parents for page in tiny} == {(small.image_id,)}
 
 
 @each_generator
@@ -301,3 +313,31 @@ def test_examples_stay_as_they_are(fit: Callable[..., object], tmp_path: Path) -
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     drawn(fit, PARAMS, examples, count=3)  # type: ignore[arg-type]
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def variety(pages: Sequence[images.Pixels]) -> float:
+    """How much pages differ from one another, seen from afar."""
+    small = [cv2.resize(page, (8, 8), interpolation=cv2.INTER_AREA) for page in pages]
+    return float(np.std(small, axis=0).mean())
+
+
+def test_drawn_backgrounds(tmp_path: Path) -> None:
+    """Pages of the model are as light as the examples and copies of none; over generations they grow more alike."""
+    examples = [example(tmp_path, f"page {number}", seed=number, width=64, height=48) for number in range(24)]
+    pages = real = [images.read(one.path) for one in examples]
+    spreads, grains = [], []
+    for generation in range(4):
+        spreads.append(variety(pages))
+        grains.append(np.mean([cv2.Laplacian(page, cv2.CV_64F).std() for page in pages]))
+        model = page_model.fit(examples, np.random.default_rng(generation))
+        rng = np.random.default_rng(10 + generation)
+        made = [model.draw(rng) for _ in examples]
+        assert {parent for _, parent in made} <= {one.image_id for one in examples}
+        pages = [page for page, _ in made]
+        assert np.mean(pages) == pytest.approx(np.mean(real), abs=12)
+        assert min(np.abs(page.astype(float) - other).mean() for page in pages for other in real) > 3
+        examples = [replace(one, path=tmp_path / f"{generation}-{number}.png") for number, one in enumerate(examples)]
+        for one, page in zip(examples, pages, strict=True):
+            one.path.write_bytes(images.encode_png(page))
+    assert max(grains[1:]) < 0.8 * grains[0]
+    assert spreads[0] > spreads[1] > spreads[3]

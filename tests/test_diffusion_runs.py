@@ -1,0 +1,106 @@
+"""The generator in a project: killed while it learns, and while it draws, it ends in the same bytes as undisturbed."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import diffusion_builders
+from tests.project import Project, accept, create, small
+
+pytestmark = [pytest.mark.slow, diffusion_builders.needs_diffusers]
+STAGE = ("python", "-m", "pipeline.generate", "--run", "guarded-1")
+PATIENCE = 300.0  # seconds
+STEPS = 1500  # some seconds more than until a training is kept for the first time
+
+
+def diffused(params: dict[str, Any]) -> None:
+    """A model that learns for some seconds, and images in batches of a few."""
+    params["generate"].update(generator="diffusion", labels="layout", images=24)
+    params["generate"]["diffusion"].update(crop=8, channels=8, steps=STEPS, batch=8, draw_steps=8, pages=2)
+    params["train"].update(steps=2)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with a base run, whose images the generator learns from."""
+    made = create(tmp_path_factory.mktemp("project"), small, diffused)
+    accept(made)
+    done = made.run("dvc", "repro", "mix-base")
+    assert done.code == 0, done.output
+    return made
+
+
+def killed(project: Project, when: Callable[[], bool]) -> str:
+    """Start the stage, kill it and all that it started as soon as something is there, and give what it said."""
+    process = project.start(*STAGE)
+    until = time.monotonic() + PATIENCE
+    while not when():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    return process.communicate()[0]
+
+
+def generated(project: Project) -> tuple[dict[str, str], str]:
+    """Run the stage to its end: digests of what it wrote, and what it said."""
+    done = project.run(*STAGE)
+    assert done.code == 0, done.output
+    return project.digest("data/generate/guarded-1/**/*.*"), done.output
+
+
+def test_killed_anywhere(project: Project) -> None:
+    """Killed in its training, again while it draws, and gone on with: the same bytes as undisturbed."""
+    scratch = project.folder / ".tailwatch" / "generate" / "guarded-1"
+    whole, said = generated(project)
+    assert len(whole) == 24 * 2 + 1
+    assert f"step {STEPS}/{STEPS}" in said
+    assert not scratch.exists()
+
+    def learning() -> bool:
+        return any(scratch.glob("*/training.safetensors"))
+
+    def drawing() -> bool:
+        return len(list(scratch.glob("*/drawn/*.png"))) >= 4
+
+    killed(project, learning)
+    assert not drawing()
+    said = killed(project, drawing)
+    resumed = re.search(rf"goes on after step (\d+) of {STEPS}", said)
+    assert resumed
+    assert 0 < int(resumed[1]) < STEPS
+    assert 4 <= len(list(scratch.glob("*/drawn/*.png"))) < 24
+    again, said = generated(project)
+    assert again == whole
+    assert f"goes on after step {STEPS} of {STEPS}" in said
+
+
+def test_provenance(project: Project) -> None:
+    """The manifest names the generator, and each image how it was drawn."""
+    generated(project)
+    rows = (project.folder / "data/generate/guarded-1/manifest.csv").read_text().splitlines()
+    assert rows[0].endswith("generator,generator_version")
+    assert all(row.endswith("diffusion,1") for row in rows[1:])
+    image = next((project.folder / "data/generate/guarded-1/images").glob("*.png"))
+    assert b'"model": "trained here"' in Path(image).read_bytes()
+
+
+def test_weights_that_are_not_there(project: Project) -> None:
+    """Weights that do not exist are said, by what they were called; nothing is half written."""
+    before = (project.folder / "params.yaml").read_bytes()
+    project.change(lambda params: params["generate"]["diffusion"].update(weights="someone/some-model"))
+    try:
+        done = project.run(*STAGE)
+    finally:
+        (project.folder / "params.yaml").write_bytes(before)
+    assert done.code == 1
+    assert "error: generate.diffusion.weights: someone/some-model does not exist" in done.output
+    assert "Traceback" not in done.output
