@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 
 import pytest
@@ -33,7 +34,9 @@ def test_cores(monkeypatch: pytest.MonkeyPatch, limit: str, wanted: int | None) 
     """A training takes no more cores than it is told, and no more than there are."""
     from pipeline.adapters import yolo_trainer
 
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delenv(yolo_trainer.THREADS_VARIABLE, raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     everything = yolo_trainer.cores()
-    monkeypatch.setenv("OMP_NUM_THREADS", limit)
+    assert everything == len(os.sched_getaffinity(0)), "ultralytics sets OMP_NUM_THREADS to 1 when it is imported"
+    monkeypatch.setenv(yolo_trainer.THREADS_VARIABLE, limit)
     assert yolo_trainer.cores() == (wanted or everything)

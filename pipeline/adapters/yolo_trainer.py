@@ -16,13 +16,17 @@ from ultralytics.data.build import InfiniteDataLoader, build_dataloader, seed_wo
 from ultralytics.models.yolo.detect import DetectionTrainer
 
 _NO_RETRY = 3  # retries after which ultralytics gives up
+THREADS_VARIABLE = "TAILWATCH_THREADS"  # cores of a training, where several run side by side
 STEPS_VARIABLE = "TAILWATCH_STEPS"  # reaches the workers of a multi-GPU training, which ultralytics' settings cannot
 
 
 def cores() -> int:
-    """Cores that this process may use, and no more than ``OMP_NUM_THREADS`` says: trainings side by side share them."""
+    """Cores that a training in this process may use: trainings side by side share what there is.
+
+    Not ``OMP_NUM_THREADS``: ultralytics sets that to 1 when it is imported, and a training alone wants all.
+    """
     found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limit = os.environ.get("OMP_NUM_THREADS", "")
+    limit = os.environ.get(THREADS_VARIABLE, "")
     return max(min(found, int(limit)), 1) if limit.isdigit() else found
 
 

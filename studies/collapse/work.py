@@ -168,8 +168,8 @@ def execute(step: Step, *, root: Path, folder: Path | None = None) -> None:
     where = (folder or step.folder).absolute()
     threads = str(step.threads)
     environment = {
-        **os.environ, "PYTHONPATH": str(root.absolute()), "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads,
-        "MKL_NUM_THREADS": threads,
+        **os.environ, "PYTHONPATH": str(root.absolute()), "TAILWATCH_THREADS": threads, "OMP_NUM_THREADS": threads,
+        "OPENBLAS_NUM_THREADS": threads, "MKL_NUM_THREADS": threads,
     }  # fmt: skip
     with (where / LOG).open("ab") as log:
         code = subprocess.run(  # noqa: S603 - this Python, with a module of the study

@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from pipeline.core import copy_paste, digits, images, labels, mixture, rng, synthesis
 from pipeline.core.futures import Generation
-from pipeline.core.labels import Box
 from pipeline.core.generate_settings import CopyPaste, Generate, Mixture
+from pipeline.core.labels import Box
 from pipeline.core.synthesis import Drawn, Example, Fit
 
 CLASSES = 8
