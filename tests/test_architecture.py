@@ -15,6 +15,7 @@ from tests.imports import ROOT, imported, modules
 MODULES = modules()
 COMMAND_LINE = {
     "pipeline.cli",
+    "pipeline.cli_schedule",
     "pipeline.checking",
     "pipeline.accepting",
     "pipeline.planning",

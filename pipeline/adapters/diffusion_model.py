@@ -60,7 +60,8 @@ class Scaling:
         colours = crops.appearance.transpose(0, 3, 1, 2) / self.grey
         sizes = ((crops.log_size - self.centre) / self.spread)[:, :, None, None]
         both = [colours, np.broadcast_to(sizes, (*sizes.shape[:2], *colours.shape[2:]))]
-        return np.clip(np.concatenate(both, axis=1), -1, 1).astype(np.float32)
+        clipped: Floats = np.clip(np.concatenate(both, axis=1), -1, 1).astype(np.float32)
+        return clipped
 
     def shown(self, values: Floats) -> tuple[Floats, Floats]:
         """The other way: appearance, shape (n, side, side, 3), and log size, shape (n, 2)."""
