@@ -15,12 +15,14 @@ from pipeline.core import audits, files, images, labels, manifest, paths
 from pipeline.core.figures import Figure
 from pipeline.core.labels import Box
 from pipeline.core.paths import RunPaths
-from studies.collapse import generation, places, settings
+from studies.collapse import generation, settings
+from studies.collapse.places import Places
 from studies.collapse.settings import Study
 from studies.collapse.work import Step
 from tests import builders
 from tests.project import ROOT
 
+PLACES = Places()
 CLASSES = ("common", "rare")
 DATA = {
     "digest": "d" * 64,
@@ -34,9 +36,9 @@ GRID = {"policies": ["replace", "accumulate"], "ratios": [0, 0.5, 1], "labels": 
 
 def study(**changes: Any) -> Study:
     """Write the study's params.yaml into the working directory, changed as asked, and read it."""
-    value = yaml.safe_load((ROOT / places.PARAMS).read_text())
+    value = yaml.safe_load((ROOT / PLACES.params).read_text())
     value |= {"generations": 3, "seeds": [1, 2], "grid": [GRID]} | changes
-    files.write_text(places.PARAMS, yaml.safe_dump(value, sort_keys=False))
+    files.write_text(PLACES.params, yaml.safe_dump(value, sort_keys=False))
     return settings.load()
 
 
@@ -44,12 +46,12 @@ def ready(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Stud
     """Begin a study in a folder: real images are there, and what its stages rest on is noted."""
     monkeypatch.chdir(folder)
     shutil.copyfile(ROOT / paths.PARAMS, paths.PARAMS)
-    files.write_json(places.MADE_DATA, DATA)
+    files.write_json(PLACES.made_data, DATA)
     for group in ("data", "base", "cells"):
-        files.write_json(places.inputs(group), {"settings": {"ingest": {"source": "digits"}}, "code": {}})
+        files.write_json(PLACES.inputs(group), {"settings": {"ingest": {"source": "digits"}}, "code": {}})
     for name in ("data/real", "data/verified"):
-        (places.WORK_DATA / name).mkdir(parents=True)
-    files.write_json(places.WORK_DATA / paths.REAL_CLASSES, list(CLASSES))
+        (PLACES.work_data / name).mkdir(parents=True)
+    files.write_json(PLACES.work_data / paths.REAL_CLASSES, list(CLASSES))
     return study(**changes)
 
 

@@ -18,12 +18,14 @@ import pytest
 import yaml
 
 from studies.collapse import measuring, places
+from studies.collapse.places import Places
 from tests import project
 from tests.project import ROOT, Project, Result
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 GRID = {"policies": ["replace"], "ratios": [0.5, 1], "labels": ["layout"], "generators": ["mixture"]}
 CELLS = ("replace-50-layout-mixture-1", "replace-100-layout-mixture-1")
+PLACES = Places()
 PATIENCE = 1200.0  # seconds, on a machine that has other things to do
 
 
@@ -38,11 +40,11 @@ def start(folder: Path) -> Project:
     """A project with a study of two cells, two generations and one seed."""
     found = project.create(folder, project.small, tiny)
     shutil.copyfile(ROOT / "data/ledger.csv", folder / "data/ledger.csv")  # of other pages; the study asks it nothing
-    path = folder / places.PARAMS
+    path = folder / PLACES.params
     value = yaml.safe_load(path.read_text()) | {"generations": 2, "seeds": [1], "crops": 2, "grid": [GRID]}
     path.write_text(yaml.safe_dump(value, sort_keys=False))
-    shutil.rmtree(folder / places.RESULTS, ignore_errors=True)
-    (folder / places.RESULTS).mkdir()
+    shutil.rmtree(folder / PLACES.results, ignore_errors=True)
+    (folder / PLACES.results).mkdir()
     return found
 
 
@@ -53,7 +55,7 @@ def study(one: Project, *arguments: str) -> Result:
 
 def digests(one: Project) -> dict[str, str]:
     """What the cells came to, by name."""
-    return {name: measuring.read(one.folder / places.made_cell(name)).digest for name in CELLS}
+    return {name: measuring.read(one.folder / PLACES.made_cell(name)).digest for name in CELLS}
 
 
 def until(found: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -68,7 +70,7 @@ def until(found: Callable[[], bool], process: subprocess.Popen[str]) -> None:
 def stages_done(one: Project, cell: str, run: str) -> set[str]:
     """The stages of one generation that have ended."""
     try:
-        note = json.loads((one.folder / places.work_cell(cell) / "progress" / f"{run}.json").read_text())
+        note = json.loads((one.folder / PLACES.work_cell(cell) / "progress" / f"{run}.json").read_text())
     except (OSError, ValueError):
         return set()
     return set(note["stages"])
@@ -85,9 +87,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def test_nothing_is_left_to_do(made: Project) -> None:
     """What the engine made is what `dvc repro` would have: it finds nothing to do, and results are there."""
-    done = made.run("dvc", "repro", str(places.PIPELINE), timeout=PATIENCE)
+    done = made.run("dvc", "repro", str(PLACES.pipeline), timeout=PATIENCE)
     assert (done.code, done.executed) == (0, []), done.output
-    assert (made.folder / places.RESULTS / "generations.csv").exists()
+    assert (made.folder / PLACES.results / "generations.csv").exists()
     page = study(made, "page")
     assert page.code == 0, page.output
     assert "not tested" in (made.folder / places.PAGE).read_text()
@@ -111,23 +113,23 @@ def test_cut_off(made: Project, tmp_path: Path) -> None:
     assert stages
     _, alive = psutil.wait_procs(stages, timeout=30)
     assert alive == []
-    before = (again.folder / places.work_cell(cell) / "data/train/g1/weights.pt").stat().st_mtime_ns
-    done = again.run("dvc", "repro", str(places.PIPELINE), timeout=PATIENCE)
+    before = (again.folder / PLACES.work_cell(cell) / "data/train/g1/weights.pt").stat().st_mtime_ns
+    done = again.run("dvc", "repro", str(PLACES.pipeline), timeout=PATIENCE)
     assert done.code == 0, done.output
-    assert (again.folder / places.work_cell(cell) / "data/train/g1/weights.pt").stat().st_mtime_ns == before
+    assert (again.folder / PLACES.work_cell(cell) / "data/train/g1/weights.pt").stat().st_mtime_ns == before
     assert digests(again) == digests(made)
 
 
 def test_a_deleted_work_folder(made: Project, tmp_path: Path) -> None:
     """Images and weights may be deleted: nothing has to be made again for that."""
     moved = tmp_path / "work"
-    shutil.move(made.folder / places.WORK, moved)
+    shutil.move(made.folder / PLACES.work, moved)
     try:
-        done = made.run("dvc", "repro", str(places.PIPELINE), timeout=PATIENCE)
+        done = made.run("dvc", "repro", str(PLACES.pipeline), timeout=PATIENCE)
         assert (done.code, done.executed) == (0, []), done.output
     finally:
-        shutil.rmtree(made.folder / places.WORK, ignore_errors=True)
-        shutil.move(moved, made.folder / places.WORK)
+        shutil.rmtree(made.folder / PLACES.work, ignore_errors=True)
+        shutil.move(moved, made.folder / PLACES.work)
 
 
 @pytest.fixture
@@ -163,5 +165,5 @@ def test_ray(made: Project, nodes: subprocess.Popen[str], tmp_path: Path) -> Non
     output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, output
     assert digests(again) == digests(made)
-    done = again.run("dvc", "repro", str(places.PIPELINE), timeout=PATIENCE)
+    done = again.run("dvc", "repro", str(PLACES.pipeline), timeout=PATIENCE)
     assert (done.code, done.executed) == (0, []), done.output

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import runpy
+import shutil
 import socket
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from studies.collapse import (
     drawing,
     engines,
     generation,
+    graph,
     inputs,
     making,
     measuring,
@@ -48,7 +50,7 @@ from studies.collapse.settings import Cell, Study
 from studies.collapse.summarising import BASE, ClassRow, GenerationRow
 from tests import builders, study_builders
 from tests.project import ROOT
-from tests.study_builders import Runner
+from tests.study_builders import PLACES, Runner
 
 CELL = Cell(policy="replace", ratio=1.0, labels="layout", generator="mixture", seed=1)
 
@@ -65,10 +67,11 @@ def make(study: Study, run: Runner) -> None:
 # The grid
 
 
-def test_cells_are_those_of_the_grid() -> None:
+def test_cells_are_those_of_the_grid(monkeypatch: pytest.MonkeyPatch) -> None:
     """The committed list that dvc.yaml goes through is the committed grid, multiplied out."""
-    study = settings.load(ROOT / places.PARAMS)
-    assert (ROOT / places.CELLS).read_text() == settings.cells_text(settings.cells(study))
+    monkeypatch.chdir(ROOT)
+    for one in places.present():
+        assert one.cells.read_text() == settings.cells_text(settings.load(one.name))
 
 
 def test_equal_cells_are_run_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +107,7 @@ def test_bad_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: 
     with pytest.raises(UserError) as caught:
         study_builders.study(**changes)
     assert wanted in str(caught.value)
-    assert str(places.PARAMS) in str(caught.value)
+    assert str(PLACES.params) in str(caught.value)
 
 
 def test_generators_of_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,8 +124,8 @@ def test_unknown_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="did you mean 'replace-100-layout-mixture-1'"):
         settings.cell(study, "replace-10-layout-mixture-1")
     with pytest.raises(UserError, match="no cell is called 'reploce-"):
-        settings.chosen(settings.cells(study), ("replace-*", "reploce-*"))
-    assert list(settings.chosen(settings.cells(study), ("real-?",))) == ["real-1", "real-2"]
+        settings.chosen(study, ("replace-*", "reploce-*"))
+    assert list(settings.chosen(study, ("real-?",))) == ["real-1", "real-2"]
     found = CliRunner().invoke(main, ["cell", "nobody"])
     assert found.exit_code == 1
     assert "no cell 'nobody'" in found.output
@@ -153,6 +156,60 @@ def test_a_misspelt_setting_of_the_project(tmp_path: Path, monkeypatch: pytest.M
     study = study_builders.ready(tmp_path, monkeypatch, project={"train": {"stesp": 7}})
     with pytest.raises(UserError, match=r"studies/collapse/params.yaml: project: train has no key 'stesp'; did you"):
         settings.merged(study)
+
+
+# Studies beside the first
+
+
+def test_stages_of_the_studies_beside_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The committed dvc.yaml of every other study is the first one's, at its own places and with its own commands."""
+    monkeypatch.chdir(ROOT)
+    others = [one for one in places.present() if one.name]
+    assert others
+    for one in others:
+        assert one.pipeline.read_text() == graph.text(one)
+
+
+def test_a_study_beside_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with a params.yaml is a study: `plan` writes its cells and stages, and leaves the first alone."""
+    first = study_builders.ready(tmp_path, monkeypatch)
+    shutil.copyfile(ROOT / PLACES.pipeline, PLACES.pipeline)
+    before = PLACES.pipeline.read_text()
+    other = places.Places(name="mine")
+    value = yaml.safe_load(PLACES.params.read_text()) | {"generations": 1, "seeds": [7]}
+    files.write_text(other.params, yaml.safe_dump(value))
+    done = CliRunner().invoke(main, ["--study", "mine", "plan"])
+    assert done.exit_code == 0, done.output
+    assert "real-7" in done.output
+    stages = yaml.safe_load(other.pipeline.read_text())["stages"]
+    assert stages["cell"]["do"]["wdir"] == "../../.."
+    assert stages["cell"]["do"]["cmd"] == "python -m studies.collapse --study mine cell ${key}"
+    assert stages["cell"]["do"]["outs"] == ["studies/collapse/mine/made/cells/${key}"]
+    assert stages["table"]["deps"][0] == "studies/collapse/drawing.py"
+    assert (PLACES.pipeline.read_text(), PLACES.cells.exists()) == (before, False)
+    study = settings.load("mine")
+    assert study.places.work != first.places.work
+    assert tables.digest(study) == tables.digest(replace(first, generations=1, seeds=(7,)))
+
+
+@pytest.mark.parametrize("name", ["bcdc", "results", "../x", "a/b"])
+def test_no_such_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A study that there is not is an error that says which there are, and nothing is written."""
+    study_builders.ready(tmp_path, monkeypatch)
+    shutil.copytree(PLACES.here, PLACES.here / "bccd")
+    found = CliRunner().invoke(main, ["--study", name, "plan"])
+    assert found.exit_code == 1
+    assert re.search(f"no study '{re.escape(name)}'.*there are: bccd", found.output.replace("\n", " "))
+    assert not PLACES.cells.exists()
+
+
+def test_a_source_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the images are missing, the run says so before it begins."""
+    dataset = {"source": "voc", "path": "data/nowhere", "verified": "all", "seed": 1, "title": "Nothing"}
+    study_builders.ready(tmp_path, monkeypatch, dataset=dataset)
+    found = CliRunner().invoke(main, ["run"])
+    assert found.exit_code == 1
+    assert "dataset.path: data/nowhere is not in" in found.output
 
 
 # What stages rest on
@@ -207,7 +264,7 @@ def test_a_cell_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert again.ran == [third]
     assert making.is_done(study, CELL)
     making.write_cell(study, steps, CELL)
-    assert [one.number for one in measuring.read(places.made_cell(CELL.name)).generations] == [1, 2, 3]
+    assert [one.number for one in measuring.read(PLACES.made_cell(CELL.name)).generations] == [1, 2, 3]
 
 
 def test_a_longer_cell_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,11 +279,11 @@ def test_other_inputs_begin_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """Generations of other code or settings are not gone on with: nothing of them is left."""
     study = study_builders.ready(tmp_path, monkeypatch)
     making.advance_cell(study, CELL, Runner())
-    files.write_json(places.inputs("cells"), {"settings": {"train": {"steps": 1}}, "code": {}})
+    files.write_json(PLACES.inputs("cells"), {"settings": {"train": {"steps": 1}}, "code": {}})
     again = Runner()
     with pytest.raises(KeyboardInterrupt):
         making.advance_cell(study, CELL, Runner(fails=f"{CELL.name}, generation 1 of 3"))
-    folder = places.work_cell(CELL.name)
+    folder = PLACES.work_cell(CELL.name)
     left = [out for run in ("g1", "g2", "g3") for out in generation.outs(run).values() if (folder / out).exists()]
     assert left == []
     making.advance_cell(study, CELL, again)
@@ -323,7 +380,7 @@ def test_nobody_answers() -> None:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         began = time.monotonic()
         with pytest.raises(UserError, match=f"no Ray cluster answers at {address}.*ray start --head"):  # noqa: SIM117
-            with ray_engine.connected(address):
+            with ray_engine.connected(address, Path()):
                 pass
     assert time.monotonic() - began < ray_engine.ANSWER + 1
 
@@ -331,15 +388,16 @@ def test_nobody_answers() -> None:
 @pytest.mark.parametrize("address", ["10.0.0.1", "here:there", "http://10.0.0.1:80/x", ":6379", ""])
 def test_no_address(address: str) -> None:
     """What is no address is refused before anything is tried."""
-    with pytest.raises(UserError, match="wanted HOST:PORT"), ray_engine.connected(address):
+    with pytest.raises(UserError, match="wanted HOST:PORT"), ray_engine.connected(address, Path()):
         pass
 
 
-def test_an_address_for_processes() -> None:
+def test_an_address_for_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes run here: an address beside them is a mistake."""
+    study = study_builders.ready(tmp_path, monkeypatch)
     with (
         pytest.raises(UserError, match="--address is for --engine ray"),
-        engines.opened("processes", threads=1, jobs=None, address="10.0.0.1:1"),
+        engines.opened("processes", study, jobs=None, address="10.0.0.1:1"),
     ):
         pass
 
@@ -373,15 +431,15 @@ def test_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = study_builders.ready(tmp_path, monkeypatch, **few)
     make(study, Runner())
     tables.write(study)
-    rows = summarising.read(places.RESULTS / tables.GENERATIONS, GenerationRow)
+    rows = summarising.read(PLACES.results / tables.GENERATIONS, GenerationRow)
     assert len(rows) == 2 + 2 * 3 * 2
     arms = {BASE, "real", "replace-100-layout-mixture", "accumulate-100-layout-mixture"}
     assert {row.arm for row in rows} == arms
     assert {row.vendi for row in rows if row.arm == "real"} == {None}  # what is made there is used by nobody
-    assert len(summarising.read(places.RESULTS / tables.CLASSES, ClassRow)) == 2 * len(rows)
-    before = {one.name: one.read_bytes() for one in places.RESULTS.iterdir()}
+    assert len(summarising.read(PLACES.results / tables.CLASSES, ClassRow)) == 2 * len(rows)
+    before = {one.name: one.read_bytes() for one in PLACES.results.iterdir()}
     tables.write(study)
-    assert {one.name: one.read_bytes() for one in places.RESULTS.iterdir()} == before
+    assert {one.name: one.read_bytes() for one in PLACES.results.iterdir()} == before
     assert max(len(data) for name, data in before.items() if name.endswith(".svg")) < 100_000
     drawn = {*drawing.CURVES.values(), drawing.HEAT, drawing.SHARES, drawing.OBJECTS}
     assert drawn <= set(before)
@@ -390,9 +448,9 @@ def test_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = page.render()
     assert "not tested" in shown
     assert "![" in shown
-    page.require_present(study, places.RESULTS)
+    page.require_present(study)
     with pytest.raises(UserError, match="are of other settings"):
-        page.require_present(study_builders.study(**few, threads=3), places.RESULTS)
+        page.require_present(study_builders.study(**few, threads=3))
 
 
 def test_cells_of_other_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -401,10 +459,10 @@ def test_cells_of_other_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(UserError, match="no cell of the grid is made yet"):
         tables.write(study)
     make(study, Runner())
-    files.write_json(places.inputs("cells"), {"settings": {"train": {"steps": 1}}, "code": {}})
+    files.write_json(PLACES.inputs("cells"), {"settings": {"train": {"steps": 1}}, "code": {}})
     with pytest.raises(UserError, match=r"5 cells in .* are of other settings or code.*real-1"):
         tables.write(study)
-    assert not places.RESULTS.exists()
+    assert not PLACES.results.exists()
 
 
 def test_a_damaged_table(tmp_path: Path) -> None:
@@ -415,9 +473,10 @@ def test_a_damaged_table(tmp_path: Path) -> None:
         summarising.read(path, GenerationRow)
 
 
-def test_docs_are_the_results() -> None:
+def test_docs_are_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
     """The page is what the committed results give, to the letter: no number in it is typed."""
-    assert (ROOT / places.PAGE).read_text() == page.render(ROOT / places.RESULTS, page=ROOT / places.PAGE)
+    monkeypatch.chdir(ROOT)
+    assert places.PAGE.read_text() == page.render()
 
 
 # Claims
@@ -520,7 +579,7 @@ def _anyones(path: str) -> str:
 
 def test_pipeline() -> None:
     """Each dependency of the study's stages is there, or another of its stages makes it; what they make is small."""
-    stages = yaml.safe_load((ROOT / places.PIPELINE).read_text())["stages"]
+    stages = yaml.safe_load((ROOT / PLACES.pipeline).read_text())["stages"]
     inner = [stage.get("do", stage) for stage in stages.values()]
     outs = [_anyones(out if isinstance(out, str) else next(iter(out))) for one in inner for out in one["outs"]]
     for one in inner:
@@ -529,7 +588,7 @@ def test_pipeline() -> None:
         for dep in map(_anyones, one["deps"]):
             made = any(dep.startswith(out) or out.startswith(f"{dep}/") for out in outs)
             assert made or dep == "*" or (ROOT / dep).exists(), dep
-    assert all(out.startswith((str(places.MADE), str(places.RESULTS))) for out in outs)
+    assert all(out.startswith((str(PLACES.made), str(PLACES.results))) for out in outs)
 
 
 def test_scale_is_measured() -> None:

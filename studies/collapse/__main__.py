@@ -16,19 +16,23 @@ from studies.collapse.settings import Study
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-def main() -> None:
+@click.option("--study", "name", default="", metavar="NAME", help="A folder in studies/collapse with a params.yaml.")
+@click.pass_context
+def main(context: click.Context, name: str) -> None:
     """Policy x ratio x labels x generator x generation x seed: who collapses, and how much real data prevents it."""
+    context.obj = name
 
 
 @main.command()
-def plan() -> None:
-    """List the cells and what they take, and write cells.yaml, which dvc.yaml goes through."""
+@click.pass_obj
+def plan(name: str) -> None:
+    """List the cells and what they take, and write cells.yaml, which dvc.yaml goes through, and dvc.yaml itself."""
     from studies.collapse import planning
 
     with _told():
-        study = settings.load()
+        study = settings.load(name)
         found = settings.cells(study)
-        _write_cells(study)
+        _write_graph(study)
         for line in planning.lines(study, found):
             click.echo(line)
 
@@ -40,17 +44,20 @@ def plan() -> None:
 @click.option("--engine", type=click.Choice(["processes", "ray"]), default="processes", show_default=True)
 @click.option("--jobs", type=click.IntRange(min=1), help="Generations side by side; as many as there are cores for.")
 @click.option("--address", metavar="HOST:PORT", help="Of the Ray cluster's head node; without it, the one here.")
-def run(only: tuple[str, ...], engine: Any, jobs: int | None, address: str | None) -> None:
+@click.pass_obj
+def run(name: str, only: tuple[str, ...], engine: Any, jobs: int | None, address: str | None) -> None:
     """Make the cells that are not there, side by side, then the tables; what was cut off goes on."""
+    from studies.collapse import data as real
     from studies.collapse import engines
 
     with _told():
-        study = settings.load()
-        cells = settings.chosen(settings.cells(study), only)
-        _write_cells(study)
-        with engines.opened(engine, threads=study.threads, jobs=jobs, address=address) as place:
+        study = settings.load(name)
+        cells = settings.chosen(study, only)
+        _write_graph(study)
+        real.require_source(study)
+        with engines.opened(engine, study, jobs=jobs, address=address) as place:
             stage.report(f"collapse: {len(cells)} cells, {place.jobs} side by side")
-            engines.repro("data")
+            engines.repro(study, "data")
             failed = None
             try:
                 engines.advance(study, cells, place)
@@ -60,80 +67,92 @@ def run(only: tuple[str, ...], engine: Any, jobs: int | None, address: str | Non
         if failed:
             raise failed
         if not only:
-            engines.repro("table")
+            engines.repro(study, "table")
 
 
 @main.command()
-def inputs() -> None:
+@click.pass_obj
+def inputs(name: str) -> None:
     """Write what the other stages depend on (a stage of dvc.yaml)."""
     from studies.collapse import inputs as collected
 
     with _told():
-        collected.write(settings.load())
+        collected.write(settings.load(name))
 
 
 @main.command()
-def data() -> None:
+@click.pass_obj
+def data(name: str) -> None:
     """Ingest and verify the real images (a stage of dvc.yaml)."""
     from studies.collapse import data as real
 
     _end_with_dvc()
     with _told():
-        real.prepare(settings.load(), root=Path.cwd())
+        real.prepare(settings.load(name), root=Path.cwd())
 
 
 @main.command()
 @click.argument("seed", type=int)
-def base(seed: int) -> None:
+@click.pass_obj
+def base(name: str, seed: int) -> None:
     """Train and audit the base run of a SEED (a stage of dvc.yaml)."""
     from studies.collapse import engines, making
 
     _end_with_dvc()
     with _told():
-        study = settings.load()
+        study = settings.load(name)
         if seed not in study.seeds:
-            raise UserError(f"no seed {seed} in {places.PARAMS}; there are: {', '.join(map(str, study.seeds))}.")
+            known = ", ".join(map(str, study.seeds))
+            raise UserError(f"no seed {seed} in {study.places.params}; there are: {known}.")
         making.write_base(study, making.advance_base(study, seed, engines.here), seed)
 
 
 @main.command()
-@click.argument("name")
-def cell(name: str) -> None:
-    """Make the generations of the cell NAME that are not there (a stage of dvc.yaml)."""
+@click.argument("cell")
+@click.pass_obj
+def cell(name: str, cell: str) -> None:
+    """Make the generations of a CELL that are not there (a stage of dvc.yaml)."""
     from studies.collapse import engines, making
 
     _end_with_dvc()
     with _told():
-        study = settings.load()
-        chosen = settings.cell(study, name)
+        study = settings.load(name)
+        chosen = settings.cell(study, cell)
         making.write_cell(study, making.advance_cell(study, chosen, engines.here), chosen)
 
 
 @main.command()
-def table() -> None:
+@click.pass_obj
+def table(name: str) -> None:
     """Write tables and figures of the cells that are there, into results/ (a stage of dvc.yaml)."""
     from studies.collapse import tables
 
     with _told():
-        tables.write(settings.load())
+        tables.write(settings.load(name))
 
 
 @main.command()
 def page() -> None:
-    """Write docs/benchmark.md from the tables in results/."""
+    """Write docs/benchmark.md from the tables of all studies."""
     from studies.collapse import page as written
 
     with _told():
-        written.require_present(settings.load(), places.RESULTS)
+        for one in places.present():
+            written.require_present(settings.load(one.name))
         files.write_text(places.PAGE, written.render())
         click.echo(f"{places.PAGE} is written")
 
 
-def _write_cells(study: Study) -> None:
-    """Keep cells.yaml as the grid has it; one that is as it was stays untouched."""
-    text = settings.cells_text(settings.cells(study))
-    if not places.CELLS.exists() or places.CELLS.read_text() != text:
-        files.write_text(places.CELLS, text)
+def _write_graph(study: Study) -> None:
+    """Keep cells.yaml as the grid has it, and dvc.yaml as the first study has it; what is as it was stays untouched."""
+    from studies.collapse import graph
+
+    wanted = {study.places.cells: settings.cells_text(study)}
+    if study.name:
+        wanted[study.places.pipeline] = graph.text(study.places)
+    for path, text in wanted.items():
+        if not path.exists() or path.read_text() != text:
+            files.write_text(path, text)
 
 
 def _end_with_dvc() -> None:
@@ -145,10 +164,17 @@ def _end_with_dvc() -> None:
 
 @contextlib.contextmanager
 def _told() -> Iterator[None]:
+    """Have what is the user's or the machine's to mend told in a sentence.
+
+    Raises:
+        ClickException: with that sentence.
+    """
     try:
         yield
     except UserError as error:
         raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(stage.explain(error)) from error
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import yaml
 from pipeline.core import files, manifest, paths, processes
 from pipeline.core.errors import UserError
 from pipeline.core.paths import TrainingPaths
-from studies.collapse import inputs, places, settings, work
+from studies.collapse import inputs, settings, work
 from studies.collapse.settings import Study
 
 _KEY = Path("key.json")
@@ -30,16 +30,32 @@ def prepare(study: Study, *, root: Path) -> None:
     Raises:
         UserError: a stage refuses the source.
     """
-    folder = places.WORK_DATA
+    require_source(study)
+    folder = study.places.work_data
     with work.locked(folder, "the data of the collapse study"):
         source = Path(study.dataset.path)
-        found = inputs.tree(source) if source.exists() else ""
+        # digits are in no file: what stands in the folder besides is another study's
+        found = inputs.tree(source) if source.exists() and study.dataset.source != "digits" else ""
         ledger = [inputs.tree(one) if one.exists() else "" for one in _LEDGER]
-        key = inputs.key(work.VERSION, inputs.read("data"), found, ledger if study.dataset.verified == "ledger" else [])
+        asked = ledger if study.dataset.verified == "ledger" else []
+        key = inputs.key(work.VERSION, inputs.read(study.places, "data"), found, asked)
         if _noted(folder) != key:
             _make(study, folder, root=root)
             files.write_json(folder / _KEY, {"key": key})
-        files.write_json(places.MADE_DATA, _summary(folder))
+        files.write_json(study.places.made_data, _summary(folder))
+
+
+def require_source(study: Study) -> None:
+    """Refuse a source that is not there, before DVC does in words of its own.
+
+    Raises:
+        UserError: there is nothing at its path.
+    """
+    if not Path(study.dataset.path).exists():
+        raise UserError(
+            f"{study.places.params}: dataset.path: {study.dataset.path} is not in {Path.cwd()}. Bring the images there "
+            "(the README says how, for BCCD), or write where they are."
+        )
 
 
 def _make(study: Study, folder: Path, *, root: Path) -> None:

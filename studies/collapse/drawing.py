@@ -18,7 +18,7 @@ from pipeline.core import colours, images
 from pipeline.core.figures import Figure
 from pipeline.core.report_charts import LineChart
 from pipeline.core.reporting import Line, Point
-from studies.collapse import crops, making, places, work
+from studies.collapse import crops, making, work
 from studies.collapse.settings import Study
 from studies.collapse.summarising import BASE, ClassRow, GenerationRow, SummaryRow
 
@@ -189,8 +189,8 @@ def _objects(study: Study, rows: Sequence[GenerationRow], arms: Mapping[str, str
     cells = {row.arm: row.cell for row in reversed(rows) if row.arm in arms and row.arm != "real"}
     seeds = {row.cell: row.seed for row in rows}
     lines = {
-        arms[arm]: [_picture(places.made_base(seeds[cell]), 0)]
-        + [_picture(places.made_cell(cell), number) for number in range(1, study.generations + 1)]
+        arms[arm]: [_picture(study.places.made_base(seeds[cell]), 0)]
+        + [_picture(study.places.made_cell(cell), number) for number in range(1, study.generations + 1)]
         for arm, cell in cells.items()
     }
     width, gap, step = study.crops * crops.SIDE, 8, crops.SIDE + 10

@@ -17,7 +17,7 @@ import psutil
 
 from pipeline.core import processes, stage
 from pipeline.core.errors import UserError
-from studies.collapse import making, places, work
+from studies.collapse import making, work
 from studies.collapse.making import Runner
 from studies.collapse.settings import Cell, Study
 from studies.collapse.work import Step
@@ -42,12 +42,12 @@ class Place:
 
 
 @contextlib.contextmanager
-def opened(engine: Engine, *, threads: int, jobs: int | None, address: str | None) -> Iterator[Place]:
+def opened(engine: Engine, study: Study, *, jobs: int | None, address: str | None) -> Iterator[Place]:
     """Have an engine for the length of a block.
 
     Args:
         engine: which one.
-        threads: cores that a step computes on.
+        study: whose real images are sent along, and how many cores a step computes on.
         jobs: steps side by side; None for as many as there are cores for.
         address: of the Ray cluster.
 
@@ -57,12 +57,12 @@ def opened(engine: Engine, *, threads: int, jobs: int | None, address: str | Non
     if engine == "processes":
         if address is not None:
             raise UserError("--address is for --engine ray; processes run on this machine.")
-        yield Place(jobs=jobs or max(cores() // threads, 1), run=here, stop=_end_children)
+        yield Place(jobs=jobs or max(cores() // study.threads, 1), run=here, stop=_end_children)
         return
     from studies.collapse import ray_engine
 
-    with ray_engine.connected(address or "auto") as cluster:
-        yield Place(jobs=jobs or max(cluster.cores // threads, 1), run=cluster.run, stop=cluster.stop)
+    with ray_engine.connected(address or "auto", study.places.work_data) as cluster:
+        yield Place(jobs=jobs or max(cluster.cores // study.threads, 1), run=cluster.run, stop=cluster.stop)
 
 
 def here(step: Step) -> None:
@@ -92,10 +92,10 @@ def settle(study: Study, cells: Mapping[str, Cell]) -> None:
     done = {name: cell for name, cell in cells.items() if making.is_done(study, cell)}
     if done:
         seeds = sorted({cell.seed for cell in done.values()})
-        repro(*(f"base@{seed}" for seed in seeds), *(f"cell@{name}" for name in done))
+        repro(study, *(f"base@{seed}" for seed in seeds), *(f"cell@{name}" for name in done))
 
 
-def repro(*targets: str) -> None:
+def repro(study: Study, *targets: str) -> None:
     """Have DVC run stages of the study; where the work is done already, they only write what is kept of it.
 
     So DVC itself sees that inputs and outputs belong together, and finds nothing to do afterwards.
@@ -109,20 +109,20 @@ def repro(*targets: str) -> None:
         "dvc",
         "--wait-for-lock",
         "repro",
-        *(f"{places.PIPELINE}:{one}" for one in targets),
+        *(f"{study.places.pipeline}:{one}" for one in targets),
     ]
     done = subprocess.run(  # noqa: S603 - DVC, of this environment
         command, env={**os.environ, "DVC_NO_ANALYTICS": "1"}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True, check=False,
         preexec_fn=processes.ending_with_us(),
     )  # fmt: skip
-    places.SETTLE_LOG.parent.mkdir(parents=True, exist_ok=True)
-    with places.SETTLE_LOG.open("a") as log:
+    study.places.settle_log.parent.mkdir(parents=True, exist_ok=True)
+    with study.places.settle_log.open("a") as log:
         log.write(done.stdout)
     if done.returncode:
         said = done.stdout.strip().splitlines()
         errors = [line for line in said if line.startswith(("error: ", "ERROR: "))]
-        raise UserError(f"dvc repro: {' / '.join((errors or said)[-_LINES:])}. The log is {places.SETTLE_LOG}.")
+        raise UserError(f"dvc repro: {' / '.join((errors or said)[-_LINES:])}. The log is {study.places.settle_log}.")
 
 
 def each(actions: Mapping[str, Callable[[], object]], *, jobs: int, stop: Callable[[], None] = lambda: None) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 
 from pipeline.core import bounded, files, plain_yaml
 from pipeline.core.errors import UserError
-from studies.collapse import places, settings
+from studies.collapse import settings
+from studies.collapse.places import Places
 from studies.collapse.settings import Study
 
 GRAPH = Path("dvc.yaml")
@@ -33,14 +34,13 @@ def write(study: Study) -> None:
     Raises:
         UserError: settings are not valid, dvc.yaml lacks a stage, or cells.yaml is not what the grid comes to.
     """
-    text = settings.cells_text(settings.cells(study))
-    if not places.CELLS.exists() or places.CELLS.read_text() != text:
+    here = study.places
+    if not here.cells.exists() or here.cells.read_text() != settings.cells_text(study):
         raise UserError(
-            f"{places.CELLS} is not what the grid of {places.PARAMS} comes to. "
-            "Run `uv run python -m studies.collapse plan`, which writes it."
+            f"{here.cells} is not what the grid of {here.params} comes to. Run `{here.command} plan`, which writes it."
         )
     for group in GROUPS:
-        files.write_json(places.inputs(group), collect(study, group))
+        files.write_json(here.inputs(group), collect(study, group))
 
 
 def collect(study: Study, group: str) -> dict[str, Any]:
@@ -61,17 +61,17 @@ def collect(study: Study, group: str) -> dict[str, Any]:
     }
 
 
-def read(group: str) -> dict[str, Any]:
+def read(here: Places, group: str) -> dict[str, Any]:
     """What was written of a group.
 
     Raises:
         UserError: it is missing.
     """
     try:
-        value: dict[str, Any] = json.loads(bounded.text(places.inputs(group), most=plain_yaml.MOST))
+        value: dict[str, Any] = json.loads(bounded.text(here.inputs(group), most=plain_yaml.MOST))
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{places.inputs(group)} cannot be read ({error}). Run `uv run dvc repro {places.PIPELINE}:inputs`."
+            f"{here.inputs(group)} cannot be read ({error}). Run `uv run dvc repro {here.pipeline}:inputs`."
         ) from None
     return value
 

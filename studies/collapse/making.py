@@ -9,8 +9,9 @@ from pathlib import Path
 from pipeline.core import files, images, manifest, paths, stage
 from pipeline.core import records as json_records
 from pipeline.core.paths import RunPaths
-from studies.collapse import crops, generation, measuring, places, work
+from studies.collapse import crops, generation, measuring, work
 from studies.collapse.measuring import Generation, Measured
+from studies.collapse.places import MEASURED
 from studies.collapse.settings import Cell, Study
 from studies.collapse.work import Step
 
@@ -23,7 +24,7 @@ def advance_base(study: Study, seed: int, run: Runner) -> Step:
     Raises:
         UserError: a stage failed.
     """
-    with work.locked(places.work_base(seed), f"the base of seed {seed}"):
+    with work.locked(study.places.work_base(seed), f"the base of seed {seed}"):
         step = work.base(study, seed)
         _run(step, run)
     return step
@@ -36,7 +37,7 @@ def advance_cell(study: Study, cell: Cell, run: Runner) -> list[Step]:
         UserError: a stage failed; what came before it is kept.
     """
     advance_base(study, cell.seed, run)
-    with work.locked(places.work_cell(cell.name), f"the cell {cell.name}"):
+    with work.locked(study.places.work_cell(cell.name), f"the cell {cell.name}"):
         steps = work.steps(study, cell)
         for step in steps:
             _run(step, run)
@@ -45,23 +46,23 @@ def advance_cell(study: Study, cell: Cell, run: Runner) -> list[Step]:
 
 def is_done(study: Study, cell: Cell) -> bool:
     """Whether all generations of a cell are there."""
-    return places.work_cell(cell.name).exists() and all(step.done for step in work.steps(study, cell))
+    return study.places.work_cell(cell.name).exists() and all(step.done for step in work.steps(study, cell))
 
 
 def write_base(study: Study, step: Step, seed: int) -> None:
     """Write what is kept of a base run."""
-    with files.fresh_folder(places.made_base(seed)) as folder:
+    with files.fresh_folder(study.places.made_base(seed)) as folder:
         rows = manifest.read(step.folder / RunPaths(paths.BASE).mix_manifest)
         _write_strip(study, step, rows, folder)
         found = _measured(step, synthetic=False)
         json_records.write(
-            folder / places.MEASURED, Measured(name="", seed=seed, key=step.key, generations=(found,))
+            folder / MEASURED, Measured(name="", seed=seed, key=step.key, generations=(found,))
         )  # fmt: skip
 
 
 def write_cell(study: Study, steps: list[Step], cell: Cell) -> None:
     """Write what is kept of a cell."""
-    with files.fresh_folder(places.made_cell(cell.name)) as folder:
+    with files.fresh_folder(study.places.made_cell(cell.name)) as folder:
         found = []
         for step in steps:
             if cell.ratio != 0:
@@ -69,7 +70,7 @@ def write_cell(study: Study, steps: list[Step], cell: Cell) -> None:
                 _write_strip(study, step, rows, folder)
             found.append(_measured(step, synthetic=cell.ratio != 0))
         json_records.write(
-            folder / places.MEASURED,
+            folder / MEASURED,
             Measured(name=cell.name, seed=cell.seed, key=steps[-1].key, generations=tuple(found)),
         )
 

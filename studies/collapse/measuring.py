@@ -11,7 +11,8 @@ from pipeline.core import audits, files, manifest, records
 from pipeline.core.audits import Audit
 from pipeline.core.figures import Figure
 from pipeline.core.paths import RunPaths
-from studies.collapse import inputs, places
+from studies.collapse import inputs
+from studies.collapse.places import MEASURED
 
 VERSION = 1  # of the JSON; raised with every change that an older reader would misread
 
@@ -123,7 +124,7 @@ def read(folder: Path) -> Measured:
     Raises:
         UserError: it is missing or damaged.
     """
-    return records.read(folder / places.MEASURED, Measured, VERSION)
+    return records.read(folder / MEASURED, Measured, VERSION)
 
 
 def measure(folder: Path, run: str, *, seconds: float, processor: float, synthetic: bool) -> Generation:

@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.core import bounded, plain_yaml
 from pipeline.core.errors import UserError
 from pipeline.core.figures import Figure
-from studies.collapse import claims, drawing, places, prose, summarising, tables
+from studies.collapse import claims, drawing, places, prose, settings, summarising, tables
 from studies.collapse.claims import Claim, Tables
 from studies.collapse.settings import Study
 from studies.collapse.summarising import BASE, ClassRow, GenerationRow, SummaryRow
@@ -21,55 +21,59 @@ _SHOWN = ("map50_95", "rare_recall", "coverage", "vendi")
 _HEADS = ("mAP50-95", "recall of rare classes", "coverage", "Vendi score beside real")
 
 
-def require_present(study: Study, folder: Path) -> None:
+def require_present(study: Study) -> None:
     """Refuse results that are of other settings than the present ones.
 
     Raises:
-        UserError: they are, or there are none.
+        UserError: they are.
     """
-    if _described(folder)["digest"] != tables.digest(study):
+    here = study.places
+    if _has_results(here.results) and _described(here.results)["digest"] != tables.digest(study):
         raise UserError(
-            f"the results in {folder} are of other settings than those in {places.PARAMS}. "
-            "Run `uv run python -m studies.collapse run`, or take your change back."
+            f"the results in {here.results} are of other settings than those in {here.params}. "
+            f"Run `{here.command} run`, or take your change back."
         )
 
 
-def render(folder: Path = places.RESULTS, *, page: Path = places.PAGE) -> str:
-    """The page; without results, what it will be about.
-
-    Args:
-        folder: of the results.
-        page: where the page will be, for its links.
+def render() -> str:
+    """The page, a part a study of the project in the working directory; without results, what it will be about.
 
     Raises:
-        UserError: a table is missing or damaged.
+        UserError: settings, or a table, are missing or damaged.
     """
-    if not (folder / tables.STUDY).exists():
-        none = claims.against_theory(Tables(rows=[], classes=[], labels="", generator=""))
-        parts = [
-            prose.QUESTION,
-            f"## Protocol\n\n{prose.PROTOCOL}",
-            prose.NO_RESULTS,
-            _theory(none),
-            prose.THREATS_HEAD,
-        ]
-        return "\n".join(part.strip() + "\n" for part in [*parts, prose.THREATS])
+    parts = [prose.QUESTION, f"## Protocol\n\n{prose.PROTOCOL}\n{prose.INTERVALS}\n{prose.OUTCOMES}"]
+    for one in places.present():
+        study = settings.load(one.name)
+        head = f"## {study.dataset.title}\n\n`{one.command} run`"
+        parts += [head, *(_part(one.results) if _has_results(one.results) else _nothing_yet(study))]
+    parts.append(f"{prose.THREATS_HEAD}\n\n{prose.THREATS}")
+    return "\n".join(part.strip() + "\n" for part in parts)
+
+
+def _has_results(folder: Path) -> bool:
+    return (folder / tables.STUDY).exists()
+
+
+def _nothing_yet(study: Study) -> list[str]:
+    none = claims.against_theory(Tables(rows=[], classes=[], labels="", generator=""))
+    return [prose.NO_RESULTS.format(command=study.places.command), _theory(none)]
+
+
+def _part(folder: Path) -> list[str]:
+    """What is said of one study."""
     about = _described(folder)
     rows: list[GenerationRow] = summarising.read(folder / tables.GENERATIONS, GenerationRow)
     classes: list[ClassRow] = summarising.read(folder / tables.CLASSES, ClassRow)
     summary: list[SummaryRow] = summarising.read(folder / tables.SUMMARY, SummaryRow)
     labels, generator = drawing.principal(summary)
     found = claims.against_theory(Tables(rows=rows, classes=classes, labels=labels, generator=generator))
-    link = os.path.relpath(folder, page.parent)
-    parts = [
-        prose.QUESTION,
-        _protocol(about, rows),
+    link = os.path.relpath(folder, places.PAGE.parent)
+    return [
+        _setting(about, rows),
         _results(summary, about["generations"], link, folder),
         _theory(found),
         _contradictions(found),
-        _threats(about),
     ]
-    return "\n".join(part.strip() + "\n" for part in parts)
 
 
 def _described(folder: Path) -> dict[str, Any]:
@@ -81,7 +85,7 @@ def _described(folder: Path) -> dict[str, Any]:
     return found
 
 
-def _protocol(about: dict[str, Any], rows: Sequence[GenerationRow]) -> str:
+def _setting(about: dict[str, Any], rows: Sequence[GenerationRow]) -> str:
     train, boxes = about["train"], about["data"]["boxes"]
     names = list(boxes["test"])
     table = _markdown(
@@ -92,22 +96,22 @@ def _protocol(about: dict[str, Any], rows: Sequence[GenerationRow]) -> str:
     missing = about["missing"]
     left = f" Not made yet: {len(missing)} cells ({', '.join(missing)})." if missing else ""
     versions = ", ".join(f"{name} {version}" for name, version in about["packages"].items())
-    return f"""## Protocol
-
-{prose.PROTOCOL}
+    seeds, test = len(about["seeds"]), about["data"]["images"]["test"]
+    return f"""### Setting
 
 {table}
-Source `{about["source"]}`: {about["data"]["training"]} real training images, {about["data"]["images"]["test"]} test
-images. {arms} arms of {about["generations"]} generations, with {len(about["seeds"])} seeds ({_listed(about["seeds"])});
+Source `{about["source"]}`: {about["data"]["training"]} real training images, {test} test
+images. {arms} arms of {about["generations"]} generations, with {seeds} seeds ({_listed(about["seeds"])});
 each generation trains `{train["model"]}` from scratch at {train["image_size"]} pixels for {train["steps"]} steps of
 {train["batch"]} images (learning rate {train["learning_rate"]:g}), on {about["threads"]} core(s). Total:
 `{about["total"]}`. Pseudo-labels have a confidence of {about["confidence"]:g} or more. Made with {versions}; all runs
-one after another took {hours:.1f} hours.{left}
+one after another took {hours:.1f} hours.{left} Intervals are over {seeds} seed(s) on one set of {test} test images, and
+hold for this data set, not for others.
 """
 
 
 def _results(summary: Sequence[SummaryRow], last: int, link: str, folder: Path) -> str:
-    parts = ["## Results\n", prose.INTERVALS]
+    parts = ["### Results\n"]
     for name, alt in prose.PICTURES.items():
         if (folder / name).exists():
             parts.append(f"![{alt}]({link}/{name})\n")
@@ -130,9 +134,9 @@ def _cells(values: dict[tuple[str, int, str], SummaryRow], arm: str, generation:
 
 def _theory(found: Sequence[Claim]) -> str:
     lines = [[one.theory, one.measured, _interval(one.figure, signed=True), one.outcome] for one in found]
-    return f"""## Against theory
+    return f"""### Against theory
 
-{prose.OUTCOMES.strip()} {len(found)} claims are tested at 95 % each, and none is corrected for the others.
+{len(found)} claims are tested at 95 % each, and none is corrected for the others.
 
 {_markdown(["theory", "measured; above 0 it agrees", "mean (95 % interval)", "outcome"], lines)}"""
 
@@ -144,16 +148,7 @@ def _contradictions(found: Sequence[Claim]) -> str:
     lines = said or ["No interval lies wholly on the side that theory excludes."]
     if undecided:
         lines += ["", f"Of {len(undecided)} claims the interval holds 0, or there is none: neither shown nor refuted."]
-    return "\n".join(["## What contradicts it", "", *lines])
-
-
-def _threats(about: dict[str, Any]) -> str:
-    seeds, test = len(about["seeds"]), about["data"]["images"]["test"]
-    counted = f"- {seeds} seed(s) on one set of {test} test images: intervals are over seeds, "
-    return f"""{prose.THREATS_HEAD}
-
-{counted}and hold for this data set, not for others.
-{prose.THREATS.strip()}"""
+    return "\n".join(["### What contradicts it", "", *lines])
 
 
 def _interval(one: Figure, *, signed: bool = False) -> str:

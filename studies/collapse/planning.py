@@ -5,14 +5,15 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping
 
-from studies.collapse import engines, measuring, places
+from studies.collapse import engines, measuring
 from studies.collapse.measuring import Measured
+from studies.collapse.places import MEASURED
 from studies.collapse.settings import Cell, Study
 
 
 def lines(study: Study, cells: Mapping[str, Cell]) -> list[str]:
     """Each cell with how far it is, then the sum of it all."""
-    made = {name: found for name in cells if (found := kept(name)) is not None}
+    made = {name: found for name in cells if (found := kept(study, name)) is not None}
     told = [f"{'done' if name in made else '    '}  {name}" for name in cells]
     seeds = len({cell.seed for cell in cells.values()})
     trainings = seeds + len(cells) * study.generations
@@ -33,7 +34,7 @@ def lines(study: Study, cells: Mapping[str, Cell]) -> list[str]:
     return told
 
 
-def kept(name: str) -> Measured | None:
+def kept(study: Study, name: str) -> Measured | None:
     """What is kept of a cell; None where nothing is."""
-    folder = places.made_cell(name)
-    return measuring.read(folder) if (folder / places.MEASURED).exists() else None
+    folder = study.places.made_cell(name)
+    return measuring.read(folder) if (folder / MEASURED).exists() else None

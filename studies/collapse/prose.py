@@ -7,8 +7,8 @@ from collections.abc import Mapping
 QUESTION = """\
 # The collapse benchmark
 
-This page is written by `uv run python -m studies.collapse page` from the tables in `studies/collapse/results/`; no
-number in it is typed. The study runs again with one command: `uv run python -m studies.collapse run`
+This page is written by `uv run python -m studies.collapse page` from the tables in the folders called `results` of
+`studies/collapse/`; no number in it is typed. A study runs again with one command, which stands below its name
 ([how, and how big it may get](scale.md)).
 
 ## Question
@@ -52,9 +52,7 @@ Theory is about estimators that are fitted to their own output; a detector, its 
 than that, so agreement is no proof, nor is contradiction a refutation.
 """
 NO_RESULTS = """\
-## Results
-
-None are made yet. `uv run python -m studies.collapse plan` says what the grid takes.
+No results are made yet. `{command} plan` says what the grid takes.
 """
 THREATS_HEAD = "## Threats to validity"
 THREATS = """\

@@ -24,7 +24,7 @@ from typing import Any
 
 from pipeline.core import files
 from pipeline.core.errors import UserError
-from studies.collapse import generation, places, work
+from studies.collapse import generation, work
 from studies.collapse.work import Step
 
 ANSWER = 5.0  # seconds within which an address has to answer
@@ -48,6 +48,7 @@ class Cluster:
     cores: int
     _ray: Any
     _task: Any
+    _folder: Path
     _data: Any = None
     _stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -62,7 +63,7 @@ class Cluster:
             UserError: a stage failed there, or the nodes died too often.
         """
         if self._data is None:
-            self._data = self._ray.put(pack(places.WORK_DATA, _DATA))
+            self._data = self._ray.put(pack(self._folder, _DATA))
         state = pack(step.folder, contents(step.folder))
         task = self._task.options(num_cpus=step.threads, name=step.what)
         errors = self._ray.exceptions
@@ -87,11 +88,12 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def connected(address: str) -> Iterator[Cluster]:
+def connected(address: str, data: Path) -> Iterator[Cluster]:
     """Be connected to a cluster for the length of a block.
 
     Args:
         address: HOST:PORT of the head node, or ``auto`` on a node of the cluster.
+        data: folder of the study's real images, which need not be there yet.
 
     Raises:
         UserError: Ray is not installed, or nobody answers.
@@ -118,7 +120,7 @@ def connected(address: str) -> Iterator[Cluster]:
                 raise UserError(
                     f"the Ray cluster at {address} has no node with a free core. Add one: ray start --address …"
                 )
-            yield Cluster(cores=cores, _ray=ray, _task=task)
+            yield Cluster(cores=cores, _ray=ray, _task=task, _folder=data)
         finally:
             ray.shutdown()
 

@@ -6,7 +6,6 @@ import dataclasses
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import yaml
@@ -16,11 +15,10 @@ from pipeline.core.errors import UserError
 from pipeline.core.params import Params
 from pipeline.core.schema import require, suggestion
 from pipeline.core.sections import Policy
-from studies.collapse.places import PARAMS
+from studies.collapse import places
+from studies.collapse.places import Places
 
-_HEAD = (
-    "# Written by `uv run python -m studies.collapse plan` from the grid of params.yaml; dvc.yaml goes through it.\n"
-)
+_HEAD = "# Written by `{command} plan` from the grid of params.yaml; dvc.yaml goes through it.\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +30,14 @@ class Dataset:
         path: folder of the source, relative to the project or absolute.
         verified: whose labels count as verified: all that are ingested, or those that the project's ledger accepts.
         seed: of the data, which all seeds of the study share.
+        title: what people call it.
     """
 
     source: Literal["digits", "yolo", "coco", "voc"]
     path: str
     verified: Literal["all", "ledger"]
     seed: int
+    title: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,11 @@ class Block:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
-    """All of studies/collapse/params.yaml."""
+    """All of a study's params.yaml.
+
+    Attributes:
+        name: of the study, which is that of its folder and not in the file.
+    """
 
     dataset: Dataset
     total: Literal["all-real"] | int
@@ -72,6 +76,7 @@ class Study:
     crops: int
     grid: tuple[Block, ...]
     project: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a study of nothing."""
@@ -80,6 +85,11 @@ class Study:
         require(len(set(self.seeds)) == len(self.seeds) > 0, f"seeds {list(self.seeds)}: wanted numbers, each once")
         require(min(self.threads, self.crops) >= 1, "threads and crops: wanted at least 1")
         require(bool(self.grid), "grid is empty, wanted at least one block")
+
+    @property
+    def places(self) -> Places:
+        """Where it is."""
+        return Places(name=self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,20 +126,24 @@ def _plain(generator: str) -> str:
     return "".join(one if one.isascii() and one.isalnum() else "_" for one in last)
 
 
-def load(path: Path = PARAMS) -> Study:
-    """Read the study's settings.
+def load(name: str = "") -> Study:
+    """Read a study's settings.
+
+    Args:
+        name: of the study; empty for the first.
 
     Raises:
         UserError: the file is missing, or something in it is unknown, missing or out of range.
     """
-    if not path.exists():
-        raise UserError(f"{path} is not in {Path.cwd()}; run this in the project's folder.")
+    path = places.named(name).params
     try:
         value = plain_yaml.load(bounded.text(path, most=plain_yaml.MOST))
     except ValueError as error:
         raise UserError(f"{path} is not valid YAML: {error}.") from None
+    if isinstance(value, dict) and "name" in value:
+        raise UserError(f"{path}: name: a study has the name of its folder. Take it out.")
     try:
-        return schema.section(Study, value)
+        return dataclasses.replace(schema.section(Study, value), name=name)
     except UserError as error:
         raise UserError(str(error).replace("params.yaml:", f"{path}:", 1)) from None
 
@@ -151,8 +165,8 @@ def cells(study: Study) -> dict[str, Cell]:
             other = found.setdefault(cell.name, cell)
             if other != cell:
                 raise UserError(
-                    f"{PARAMS}: the generators {other.generator} and {cell.generator} would both be called "
-                    f"{_plain(cell.generator)!r}. Rename one."
+                    f"{study.places.params}: the generators {other.generator} and {cell.generator} would both be "
+                    f"called {_plain(cell.generator)!r}. Rename one."
                 )
     return found
 
@@ -165,7 +179,7 @@ def _canonical(cell: Cell) -> Cell:
     return cell
 
 
-def chosen(found: Mapping[str, Cell], patterns: tuple[str, ...]) -> dict[str, Cell]:
+def chosen(study: Study, patterns: tuple[str, ...]) -> dict[str, Cell]:
     """The cells whose names match one of the patterns, as a shell matches file names; all without a pattern.
 
     Raises:
@@ -173,24 +187,25 @@ def chosen(found: Mapping[str, Cell], patterns: tuple[str, ...]) -> dict[str, Ce
     """
     import fnmatch
 
+    found = cells(study)
     if not patterns:
-        return dict(found)
+        return found
     names: set[str] = set()
     for pattern in patterns:
         matching = fnmatch.filter(found, pattern)
         if not matching:
             raise UserError(
                 f"no cell is called {pattern!r}{suggestion(pattern, found)}. "
-                "`uv run python -m studies.collapse plan` lists all of them."
+                f"`{study.places.command} plan` lists all of them."
             )
         names.update(matching)
     return {name: cell for name, cell in found.items() if name in names}
 
 
-def cells_text(found: Mapping[str, Cell]) -> str:
+def cells_text(study: Study) -> str:
     """The cells as dvc.yaml goes through them."""
-    return _HEAD + yaml.safe_dump(
-        {"cells": {name: dataclasses.asdict(cell) for name, cell in found.items()}},
+    return _HEAD.format(command=study.places.command) + yaml.safe_dump(
+        {"cells": {name: dataclasses.asdict(cell) for name, cell in cells(study).items()}},
         sort_keys=False,
         default_flow_style=None,
         width=120,
@@ -206,8 +221,8 @@ def cell(study: Study, name: str) -> Cell:
     found = cells(study)
     if name not in found:
         raise UserError(
-            f"no cell {name!r} in the grid of {PARAMS}{suggestion(name, found)}. "
-            "`uv run python -m studies.collapse plan` lists all of them."
+            f"no cell {name!r} in the grid of {study.places.params}{suggestion(name, found)}. "
+            f"`{study.places.command} plan` lists all of them."
         )
     return found[name]
 
@@ -222,17 +237,17 @@ def merged(study: Study) -> dict[str, Any]:
     value: dict[str, Any] = plain_yaml.load(bounded.text(paths.PARAMS, most=plain_yaml.MOST))
     ruled = {"arms", "runs", "pins", "anchors", "seed"} & set(study.project)
     if ruled:
-        raise UserError(f"{PARAMS}: project.{min(ruled)} is the study's own business. Take it out.")
+        raise UserError(f"{study.places.params}: project.{min(ruled)} is the study's own business. Take it out.")
     value = _over(value, study.project, "project")
     dataset = study.dataset
     value["ingest"] |= {"source": dataset.source, "path": dataset.path}
     value |= {"seed": dataset.seed, "arms": {}, "runs": {}, "pins": {}}
     value.pop("anchors", None)
-    checked(value)
+    checked(study, value)
     return value
 
 
-def checked(value: Mapping[str, Any]) -> Params:
+def checked(study: Study, value: Mapping[str, Any]) -> Params:
     """The settings of one folder of the study, as its stages will read them.
 
     Raises:
@@ -241,7 +256,7 @@ def checked(value: Mapping[str, Any]) -> Params:
     try:
         return params.parse(yaml.safe_dump(dict(value), sort_keys=False))
     except UserError as error:
-        raise UserError(f"{PARAMS}: project: {str(error).removeprefix('params.yaml: ')}") from None
+        raise UserError(f"{study.places.params}: project: {str(error).removeprefix('params.yaml: ')}") from None
 
 
 def _over(value: dict[str, Any], changes: Mapping[str, Any], where: str) -> dict[str, Any]:

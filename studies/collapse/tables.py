@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from pipeline.core import files
 from pipeline.core.errors import UserError
-from studies.collapse import drawing, inputs, measuring, places, planning, settings, summarising, work
+from studies.collapse import drawing, inputs, measuring, planning, settings, summarising, work
 from studies.collapse.measuring import Generation, Measured
 from studies.collapse.settings import Cell, Study
 from studies.collapse.summarising import ClassRow, GenerationRow, SummaryRow
@@ -29,13 +28,13 @@ def write(study: Study) -> None:
         UserError: no cell is there, or one is of other settings.
     """
     cells = settings.cells(study)
-    made = {name: found for name in cells if (found := planning.kept(name)) is not None}
+    made = {name: found for name in cells if (found := planning.kept(study, name)) is not None}
     if not made:
-        raise UserError("no cell of the grid is made yet. Run `uv run python -m studies.collapse run`.")
+        raise UserError(f"no cell of the grid is made yet. Run `{study.places.command} run`.")
     _require_present(study, cells, made)
-    bases = {seed: measuring.read(places.made_base(seed)) for seed in sorted({one.seed for one in made.values()})}
+    bases = {seed: measuring.read(study.places.made_base(seed)) for seed in sorted({one.seed for one in made.values()})}
     rows, classes = _rows(cells, made, bases)
-    with files.fresh_folder(places.RESULTS) as folder:
+    with files.fresh_folder(study.places.results) as folder:
         summary = summarising.summarise(rows)
         summarising.write(folder / GENERATIONS, rows, GenerationRow)
         summarising.write(folder / CLASSES, classes, ClassRow)
@@ -48,17 +47,18 @@ def write(study: Study) -> None:
 def digest(study: Study) -> str:
     """Of the settings that results rest on: results of others are refused."""
     plain = asdict(study)
-    return inputs.key({name: plain[name] for name in plain if name not in ("grid", "crops")})
+    return inputs.key({name: plain[name] for name in plain if name not in ("grid", "crops", "name")})
 
 
 def _require_present(study: Study, cells: Mapping[str, Cell], made: Mapping[str, Measured]) -> None:
     """Refuse cells that are of other settings or other code than the present ones."""
+    here = study.places
     other = [name for name, one in made.items() if one.key != work.keys(study, cells[name])[-1]]
     if other:
         raise UserError(
-            f"{len(other)} cells in {places.MADE_CELLS} are of other settings or code than those of {places.PARAMS}: "
+            f"{len(other)} cells in {here.made_cells} are of other settings or code than those of {here.params}: "
             f"{', '.join(other[:5])}{' …' if len(other) > 5 else ''}. "  # noqa: PLR2004 - enough to see which
-            "Run `uv run python -m studies.collapse run`: it makes them anew. Or take your change back."
+            f"Run `{here.command} run`: it makes them anew. Or take your change back."
         )
 
 
@@ -108,7 +108,7 @@ def _classes(name: str, arm: str, seed: int, one: Generation) -> list[ClassRow]:
 def _described(study: Study, cells: Mapping[str, Cell], made: Mapping[str, Measured]) -> dict[str, Any]:
     """What the tables are of, for the page that is written from them."""
     merged = settings.merged(study)
-    data = inputs.read("data")["settings"]
+    data = inputs.read(study.places, "data")["settings"]
     return {
         "digest": digest(study),
         "cells": len(cells),
@@ -116,17 +116,13 @@ def _described(study: Study, cells: Mapping[str, Cell], made: Mapping[str, Measu
         "seeds": list(study.seeds),
         "generations": study.generations,
         "threads": study.threads,
+        "title": study.dataset.title,
         "source": data["ingest"]["source"],
         "verified": study.dataset.verified,
         "total": study.total,
-        "data": work.real(),
+        "data": work.real(study),
         "train": {name: merged["train"][name] for name in ("model", "image_size", "steps", "batch", "learning_rate")},
         "confidence": merged["generate"]["confidence"],
         "rare_share": merged["audit"]["rare_share"],
         "packages": {name: metadata.version(name) for name in _PACKAGES},
     }
-
-
-def strips(names: Sequence[str]) -> dict[str, list[Path]]:
-    """The pictures of objects of cells, by cell, in the order of their generations."""
-    return {name: sorted(places.made_cell(name).glob("objects-*.png")) for name in names}

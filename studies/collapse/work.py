@@ -23,7 +23,7 @@ import yaml
 
 from pipeline.core import files, locks, paths, processes, stage
 from pipeline.core.errors import UserError
-from studies.collapse import generation, inputs, places, settings
+from studies.collapse import generation, inputs, settings
 from studies.collapse.settings import Cell, Study
 
 VERSION = 1  # of what a folder has in it; raised when runs of older ones must not be gone on with
@@ -73,7 +73,7 @@ def base_key(study: Study, seed: int) -> str:
     Raises:
         UserError: the stages `inputs` and `data` have not run.
     """
-    return inputs.key(VERSION, inputs.read("base"), real()["digest"], study.threads, seed)
+    return inputs.key(VERSION, inputs.read(study.places, "base"), real(study)["digest"], study.threads, seed)
 
 
 def keys(study: Study, cell: Cell) -> list[str]:
@@ -82,7 +82,10 @@ def keys(study: Study, cell: Cell) -> list[str]:
     Raises:
         UserError: the stages `inputs` and `data` have not run.
     """
-    key, found = inputs.key(base_key(study, cell.seed), inputs.read("cells"), dataclasses.asdict(cell)), []
+    key, found = (
+        inputs.key(base_key(study, cell.seed), inputs.read(study.places, "cells"), dataclasses.asdict(cell)),
+        [],
+    )
     for number in range(1, study.generations + 1):
         key = inputs.key(key, number)
         found.append(key)
@@ -95,8 +98,8 @@ def base(study: Study, seed: int) -> Step:
     Raises:
         UserError: the stages `inputs` and `data` have not run.
     """
-    folder, key = places.work_base(seed), base_key(study, seed)
-    _link(places.WORK_DATA, folder, ("data/real", "data/verified"))
+    folder, key = study.places.work_base(seed), base_key(study, seed)
+    _link(study.places.work_data, folder, ("data/real", "data/verified"))
     _settle(folder, settings.merged(study) | {"seed": seed})
     step = Step(folder=folder, run=paths.BASE, key=key, threads=study.threads, what=f"the base of seed {seed}")
     _clear([step])
@@ -109,9 +112,9 @@ def steps(study: Study, cell: Cell) -> list[Step]:
     Raises:
         UserError: settings are not valid.
     """
-    folder = places.work_cell(cell.name)
-    _link(places.WORK_DATA, folder, ("data/real", "data/verified"))
-    _link(places.work_base(cell.seed), folder, tuple(str(out) for out in generation.outs(paths.BASE).values()))
+    folder = study.places.work_cell(cell.name)
+    _link(study.places.work_data, folder, ("data/real", "data/verified"))
+    _link(study.places.work_base(cell.seed), folder, tuple(str(out) for out in generation.outs(paths.BASE).values()))
     _settle(folder, arranged(study, cell))
     found = [
         Step(
@@ -145,7 +148,7 @@ def arranged(study: Study, cell: Cell) -> dict[str, Any]:
         for number in range(1, study.generations + 1)
     }
     value["seed"] = cell.seed
-    settings.checked(value)
+    settings.checked(study, value)
     return value
 
 
@@ -187,18 +190,19 @@ def execute(step: Step, *, root: Path, folder: Path | None = None) -> None:
 
 
 def _total(study: Study) -> int:
-    return int(real()["training"]) if study.total == "all-real" else study.total
+    return int(real(study)["training"]) if study.total == "all-real" else study.total
 
 
-def real() -> dict[str, Any]:
+def real(study: Study) -> dict[str, Any]:
     """What the real images of the study are: see :mod:`studies.collapse.data`.
 
     Raises:
         UserError: the stage `data` has not run.
     """
-    found = _note(places.MADE_DATA)
+    here = study.places
+    found = _note(here.made_data)
     if not found:
-        raise UserError(f"{places.MADE_DATA} cannot be read. Run `uv run dvc repro {places.PIPELINE}:data`.")
+        raise UserError(f"{here.made_data} cannot be read. Run `uv run dvc repro {here.pipeline}:data`.")
     return found
 
 
