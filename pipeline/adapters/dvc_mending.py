@@ -39,7 +39,7 @@ def mend() -> list[str]:
 
     Only whoever has the project alone may do this, while no DVC of its own runs.
     """
-    return [*_mend_lock(), *_mend_rwlock()]
+    return [*_mend_lock(), *mend_rwlock()]
 
 
 def _mend_lock() -> Iterator[str]:
@@ -69,7 +69,8 @@ def is_cut_short(text: str, before: str) -> bool:
     return len(names) < len(known) and names == list(known)[: len(names)] and changed <= _CHANGED
 
 
-def _mend_rwlock() -> Iterator[str]:
+def mend_rwlock() -> Iterator[str]:
+    """Remove the file of DVC's locks where a killed one has left it; gives in a sentence that this was so."""
     if _is_false(RWLOCK):
         time.sleep(_MOMENT)  # a DVC that somebody else runs may be writing it
         if _is_false(RWLOCK):

@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Literal
 
 import psutil
 
+from pipeline.adapters import dvc_files, dvc_mending
 from pipeline.core import processes, stage
 from pipeline.core.errors import UserError
 from studies.collapse import making, work
@@ -24,6 +26,8 @@ from studies.collapse.work import Step
 
 Engine = Literal["processes", "ray"]
 _LINES = 15  # of DVC's output that an error quotes
+_MOMENT = 0.5  # seconds in which a living DVC has written its lock to the end
+_CONFLICT = "<<<<<<<"  # of git
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,26 +107,48 @@ def repro(study: Study, *targets: str) -> None:
     Raises:
         UserError: a stage failed.
     """
-    command = [
-        sys.executable,
-        "-m",
-        "dvc",
-        "--wait-for-lock",
-        "repro",
-        *(f"{study.places.pipeline}:{one}" for one in targets),
-    ]
-    done = subprocess.run(  # noqa: S603 - DVC, of this environment
-        command, env={**os.environ, "DVC_NO_ANALYTICS": "1"}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, check=False,
-        preexec_fn=processes.ending_with_us(),
-    )  # fmt: skip
-    study.places.settle_log.parent.mkdir(parents=True, exist_ok=True)
-    with study.places.settle_log.open("a") as log:
-        log.write(done.stdout)
+    log = study.places.settle_log
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro"]
+    command += [f"{study.places.pipeline}:{one}" for one in targets]
+    with work.locked(log, f"DVC of {study.places.here}"):
+        for mended in mend(study):
+            stage.report(mended)
+        done = subprocess.run(  # noqa: S603 - DVC, of this environment
+            command, env={**os.environ, "DVC_NO_ANALYTICS": "1"}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, check=False, preexec_fn=processes.ending_with_us(),
+        )  # fmt: skip
+        with log.open("a") as kept:
+            kept.write(done.stdout)
     if done.returncode:
         said = done.stdout.strip().splitlines()
-        errors = [line for line in said if line.startswith(("error: ", "ERROR: "))]
-        raise UserError(f"dvc repro: {' / '.join((errors or said)[-_LINES:])}. The log is {study.places.settle_log}.")
+        errors = [line.partition(": ")[2] for line in said if line.lower().startswith("error: ")]
+        raise UserError(f"dvc repro: {' / '.join((errors or said)[-_LINES:])} The log is {log}.")
+
+
+def mend(study: Study) -> Iterator[str]:
+    """Put right what a killed DVC has left half written; gives in sentences what that was.
+
+    Nothing of the study is lost with its dvc.lock: DVC runs the stages again, and they find their generations done.
+    """
+    yield from dvc_mending.mend_rwlock()
+    lock = study.places.pipeline.with_suffix(".lock")
+    if _is_cut_short(lock):
+        time.sleep(_MOMENT)  # a DVC that a person started may be writing it
+        if _is_cut_short(lock):
+            lock.unlink()
+            yield f"{lock} was cut short when DVC was killed; it is removed, and written anew"
+
+
+def _is_cut_short(lock: Path) -> bool:
+    """Whether a dvc.lock cannot be read; one with a conflict of git in it is for a person to mend."""
+    try:
+        text = lock.read_text()
+        dvc_files.stages(text, lock)
+    except FileNotFoundError:
+        return False
+    except UserError:
+        return _CONFLICT not in text
+    return False
 
 
 def each(actions: Mapping[str, Callable[[], object]], *, jobs: int, stop: Callable[[], None] = lambda: None) -> None:
