@@ -13,6 +13,9 @@ from typing import Any
 
 import yaml
 
+from pipeline.chains.inputs import key as digest
+from pipeline.chains.inputs import tree
+from pipeline.chains.steps import locked
 from pipeline.core import files, manifest, paths, processes
 from pipeline.core.errors import UserError
 from pipeline.core.paths import TrainingPaths
@@ -31,11 +34,11 @@ def prepare(study: Study, *, root: Path) -> None:
         UserError: a stage refuses the source.
     """
     folder = places.WORK_DATA
-    with work.locked(folder, "the data of the collapse study"):
+    with locked(folder, "the data of the collapse study"):
         source = Path(study.dataset.path)
-        found = inputs.tree(source) if source.exists() else ""
-        ledger = [inputs.tree(one) if one.exists() else "" for one in _LEDGER]
-        key = inputs.key(work.VERSION, inputs.read("data"), found, ledger if study.dataset.verified == "ledger" else [])
+        found = tree(source) if source.exists() else ""
+        ledger = [tree(one) if one.exists() else "" for one in _LEDGER]
+        key = digest(work.VERSION, inputs.read("data"), found, ledger if study.dataset.verified == "ledger" else [])
         if _noted(folder) != key:
             _make(study, folder, root=root)
             files.write_json(folder / _KEY, {"key": key})
@@ -92,9 +95,9 @@ def _summary(folder: Path) -> dict[str, Any]:
     names = manifest.read_classes(folder / paths.REAL_CLASSES)
     splits = {split: [row for row in rows if row.split == split] for split in manifest.SPLITS}
     training = manifest.read(folder / TrainingPaths().real)
-    digests = [inputs.tree(folder / one) for one in (paths.REAL_IMAGES, paths.REAL_LABELS, paths.VERIFIED_HELD_OUT)]
+    digests = [tree(folder / one) for one in (paths.REAL_IMAGES, paths.REAL_LABELS, paths.VERIFIED_HELD_OUT)]
     return {
-        "digest": inputs.key(digests, [row.image_id for row in training]),
+        "digest": digest(digests, [row.image_id for row in training]),
         "training": len(training),
         "images": dict(Counter(row.split for row in rows)),
         "boxes": {

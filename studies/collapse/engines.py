@@ -15,12 +15,12 @@ from typing import Literal
 
 import psutil
 
+from pipeline.chains.steps import Step, execute
 from pipeline.core import processes, stage
 from pipeline.core.errors import UserError
-from studies.collapse import making, places, work
+from studies.collapse import making, places
 from studies.collapse.making import Runner
 from studies.collapse.settings import Cell, Study
-from studies.collapse.work import Step
 
 Engine = Literal["processes", "ray"]
 _LINES = 15  # of DVC's output that an error quotes
@@ -67,7 +67,7 @@ def opened(engine: Engine, *, threads: int, jobs: int | None, address: str | Non
 
 def here(step: Step) -> None:
     """Run a step in a process on this machine."""
-    work.execute(step, root=Path.cwd())
+    execute(step, root=Path.cwd())
 
 
 def advance(study: Study, cells: Mapping[str, Cell], place: Place) -> None:

@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from pipeline.chains.inputs import key
 from pipeline.core import files
 from pipeline.core.errors import UserError
 from studies.collapse import drawing, inputs, measuring, places, planning, settings, summarising, work
@@ -48,7 +49,7 @@ def write(study: Study) -> None:
 def digest(study: Study) -> str:
     """Of the settings that results rest on: results of others are refused."""
     plain = asdict(study)
-    return inputs.key({name: plain[name] for name in plain if name not in ("grid", "crops")})
+    return key({name: plain[name] for name in plain if name not in ("grid", "crops")})
 
 
 def _require_present(study: Study, cells: Mapping[str, Cell], made: Mapping[str, Measured]) -> None:
