@@ -18,7 +18,7 @@ _MEMORY = 100 << 20  # bytes of a node's object store
 def busy(node: Any) -> bool:
     """Whether a generation is being made at a node."""
     raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
-    return any("studies.collapse.generation" in _words(child) for child in raylet.children(recursive=True))
+    return any("pipeline.chains.stages" in _words(child) for child in raylet.children(recursive=True))
 
 
 def _words(process: psutil.Process) -> list[str]:

@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline.chains import stages
+from pipeline.chains.steps import Step
 from pipeline.core import audits, files, images, labels, manifest, paths
 from pipeline.core.figures import Figure
 from pipeline.core.labels import Box
 from pipeline.core.paths import RunPaths
-from studies.collapse import generation, settings
+from studies.collapse import settings
 from studies.collapse.places import Places
 from studies.collapse.settings import Study
-from studies.collapse.work import Step
 from tests import builders
 from tests.project import ROOT
 
@@ -73,14 +74,14 @@ class Runner:
         if step.what == self.fails:
             raise KeyboardInterrupt
         _write_run(step)
-        note = step.folder / generation.progress(step.run)
-        taken = {name: {"seconds": 1.0, "processor": 2.0} for name in generation.outs(step.run)}
+        note = step.folder / stages.progress(step.run)
+        taken = {name: {"seconds": 1.0, "processor": 2.0} for name in stages.outs(step.run)}
         files.write_json(note, {"key": step.key, "stages": taken})
 
 
 def _write_run(step: Step) -> None:
     here, number = RunPaths(step.run), 0 if step.run == paths.BASE else int(step.run[1:])
-    for out in generation.outs(step.run).values():
+    for out in stages.outs(step.run).values():
         shutil.rmtree(step.folder / out, ignore_errors=True)
     if number:
         rows = [_write_image(step, position) for position in range(3)]

@@ -15,6 +15,7 @@ from tests.imports import ROOT, imported, modules
 MODULES = modules()
 COMMAND_LINE = {
     "pipeline.cli",
+    "pipeline.cli_ratio",
     "pipeline.cli_schedule",
     "pipeline.checking",
     "pipeline.accepting",
@@ -60,9 +61,9 @@ each_module = pytest.mark.parametrize("name", [name for name, path in MODULES.it
 
 
 def layer(name: str) -> str:
-    """The layer of a module: core, adapters, the App's plugin, doctor, command line or stage."""
+    """The layer of a module: core, adapters, the App's plugin, doctor, chains, command line or stage."""
     parts = name.split(".")
-    if len(parts) > 1 and parts[1] in ("core", "adapters", "app", "doctor"):
+    if len(parts) > 1 and parts[1] in ("core", "adapters", "app", "doctor", "chains"):
         return parts[1]
     return "command line" if name in COMMAND_LINE else "stage"
 
@@ -74,7 +75,8 @@ ALLOWED = {
     "app": {"core", "adapters", "app"},
     "stage": {"core", "adapters"},
     "doctor": {"core", "adapters", "doctor"},
-    "command line": {"core", "adapters", "doctor", "command line"},
+    "chains": {"core", "chains", "stage"},  # stages one after another, in folders of their own
+    "command line": {"core", "adapters", "doctor", "chains", "command line"},
 }
 LAZILY = {("pipeline.cli", "pipeline.review")}  # a command that opens what a stage has made
 

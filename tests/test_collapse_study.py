@@ -23,6 +23,9 @@ import yaml
 from click.testing import CliRunner
 from scipy import stats
 
+from pipeline.chains import stages
+from pipeline.chains.inputs import GRAPH
+from pipeline.chains.steps import execute
 from pipeline.core import files, params, paths
 from pipeline.core.errors import UserError
 from pipeline.core.figures import Figure
@@ -31,7 +34,6 @@ from studies.collapse import (
     crops,
     drawing,
     engines,
-    generation,
     graph,
     inputs,
     making,
@@ -220,9 +222,9 @@ def test_inputs_change_with_what_is_read(tmp_path: Path, monkeypatch: pytest.Mon
     study = study_builders.ready(tmp_path, monkeypatch)
     for name in ("pipeline/a.py", "pipeline/b.py", "models/tiny.yaml"):
         files.write_text(Path(name), name)
-    stages = {one: {"deps": ["pipeline/a.py", "data/x", "${train.model}"], "params": ["train", "seed"]}
-              for group in inputs.GROUPS.values() for one in group}  # fmt: skip
-    files.write_text(inputs.GRAPH, yaml.safe_dump({"stages": stages}))
+    graph = {one: {"deps": ["pipeline/a.py", "data/x", "${train.model}"], "params": ["train", "seed"]}
+             for group in inputs.GROUPS.values() for one in group}  # fmt: skip
+    files.write_text(GRAPH, yaml.safe_dump({"stages": graph}))
     before = inputs.collect(study, "cells")
     assert list(before["code"]) == ["pipeline/a.py"]
     assert list(before["settings"]) == ["train"]
@@ -284,7 +286,7 @@ def test_other_inputs_begin_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(KeyboardInterrupt):
         making.advance_cell(study, CELL, Runner(fails=f"{CELL.name}, generation 1 of 3"))
     folder = PLACES.work_cell(CELL.name)
-    left = [out for run in ("g1", "g2", "g3") for out in generation.outs(run).values() if (folder / out).exists()]
+    left = [out for run in ("g1", "g2", "g3") for out in stages.outs(run).values() if (folder / out).exists()]
     assert left == []
     making.advance_cell(study, CELL, again)
     assert len(again.ran) == 3
@@ -303,7 +305,7 @@ def test_a_stage_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     study = study_builders.ready(tmp_path, monkeypatch)
     step = work.base(study, 1)
     with pytest.raises(UserError, match=r"the base of seed 1: .*real.csv.*exit code 1; the log is .*log.txt"):
-        work.execute(step, root=ROOT)
+        execute(step, root=ROOT)
 
 
 def test_others_go_on(capsys: pytest.CaptureFixture[str]) -> None:
@@ -327,17 +329,18 @@ time.sleep(600)
 DRIVER = """
 from functools import partial
 from pathlib import Path
-from studies.collapse import engines, work
-step = work.Step(folder=Path("cell"), run="g1", key="", threads=1, what="a cell")
-engines.each({"a cell": partial(work.execute, step, root=Path("elsewhere"))}, jobs=1)
+from pipeline.chains.steps import Step, execute
+from studies.collapse import engines
+step = Step(folder=Path("cell"), run="g1", key="", threads=1, what="a cell")
+engines.each({"a cell": partial(execute, step, root=Path("elsewhere"))}, jobs=1)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux ends a child with its parent")
 def test_a_killed_engine_leaves_no_stage_behind(tmp_path: Path) -> None:
     """The stages of an engine that is killed end with it: the next one would work in the same folder."""
-    for name, text in (("__init__", ""), ("collapse/__init__", ""), ("collapse/generation", SLEEPER)):
-        files.write_text(tmp_path / f"elsewhere/studies/{name}.py", text)
+    for name, text in (("__init__", ""), ("chains/__init__", ""), ("chains/stages", SLEEPER)):
+        files.write_text(tmp_path / f"elsewhere/pipeline/{name}.py", text)
     (tmp_path / "cell").mkdir()
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     engine = subprocess.Popen([sys.executable, "-c", DRIVER], cwd=tmp_path, env=environment)
@@ -366,7 +369,7 @@ def test_parcels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (elsewhere / "data/train/base/weights.pt").read_text() == "weights of the base of seed 1"
     assert not (elsewhere / "data/real").exists()  # it is sent once, for all
     Runner()(replace(step, folder=elsewhere))
-    wanted = [generation.progress(step.run), *generation.outs(step.run).values()]
+    wanted = [stages.progress(step.run), *stages.outs(step.run).values()]
     assert not step.done
     ray_engine.receive(ray_engine.pack(elsewhere, wanted), step)
     assert step.done

@@ -13,6 +13,9 @@ from typing import Any
 
 import yaml
 
+from pipeline.chains.inputs import key as digest
+from pipeline.chains.inputs import tree
+from pipeline.chains.steps import locked
 from pipeline.core import files, manifest, paths, processes
 from pipeline.core.errors import UserError
 from pipeline.core.paths import TrainingPaths
@@ -32,13 +35,13 @@ def prepare(study: Study, *, root: Path) -> None:
     """
     require_source(study)
     folder = study.places.work_data
-    with work.locked(folder, "the data of the collapse study"):
+    with locked(folder, "the data of the collapse study"):
         source = Path(study.dataset.path)
         # digits are in no file: what stands in the folder besides is another study's
-        found = inputs.tree(source) if source.exists() and study.dataset.source != "digits" else ""
-        ledger = [inputs.tree(one) if one.exists() else "" for one in _LEDGER]
+        found = tree(source) if source.exists() and study.dataset.source != "digits" else ""
+        ledger = [tree(one) if one.exists() else "" for one in _LEDGER]
         asked = ledger if study.dataset.verified == "ledger" else []
-        key = inputs.key(work.VERSION, inputs.read(study.places, "data"), found, asked)
+        key = digest(work.VERSION, inputs.read(study.places, "data"), found, asked)
         if _noted(folder) != key:
             _make(study, folder, root=root)
             files.write_json(folder / _KEY, {"key": key})
@@ -108,9 +111,9 @@ def _summary(folder: Path) -> dict[str, Any]:
     names = manifest.read_classes(folder / paths.REAL_CLASSES)
     splits = {split: [row for row in rows if row.split == split] for split in manifest.SPLITS}
     training = manifest.read(folder / TrainingPaths().real)
-    digests = [inputs.tree(folder / one) for one in (paths.REAL_IMAGES, paths.REAL_LABELS, paths.VERIFIED_HELD_OUT)]
+    digests = [tree(folder / one) for one in (paths.REAL_IMAGES, paths.REAL_LABELS, paths.VERIFIED_HELD_OUT)]
     return {
-        "digest": inputs.key(digests, [row.image_id for row in training]),
+        "digest": digest(digests, [row.image_id for row in training]),
         "training": len(training),
         "images": dict(Counter(row.split for row in rows)),
         "boxes": {

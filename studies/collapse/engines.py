@@ -17,12 +17,12 @@ from typing import Literal
 import psutil
 
 from pipeline.adapters import dvc_files, dvc_mending
+from pipeline.chains.steps import Step, execute, locked
 from pipeline.core import processes, stage
 from pipeline.core.errors import UserError
-from studies.collapse import making, work
+from studies.collapse import making
 from studies.collapse.making import Runner
 from studies.collapse.settings import Cell, Study
-from studies.collapse.work import Step
 
 Engine = Literal["processes", "ray"]
 _LINES = 15  # of DVC's output that an error quotes
@@ -71,7 +71,7 @@ def opened(engine: Engine, study: Study, *, jobs: int | None, address: str | Non
 
 def here(step: Step) -> None:
     """Run a step in a process on this machine."""
-    work.execute(step, root=Path.cwd())
+    execute(step, root=Path.cwd())
 
 
 def advance(study: Study, cells: Mapping[str, Cell], place: Place) -> None:
@@ -110,7 +110,7 @@ def repro(study: Study, *targets: str) -> None:
     log = study.places.settle_log
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro"]
     command += [f"{study.places.pipeline}:{one}" for one in targets]
-    with work.locked(log, f"DVC of {study.places.here}"):
+    with locked(log, f"DVC of {study.places.here}"):
         for mended in mend(study):
             stage.report(mended)
         done = subprocess.run(  # noqa: S603 - DVC, of this environment

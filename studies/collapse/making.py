@@ -6,14 +6,15 @@ import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from pipeline.chains import stages
+from pipeline.chains.steps import Step, locked
 from pipeline.core import files, images, manifest, paths, stage
 from pipeline.core import records as json_records
 from pipeline.core.paths import RunPaths
-from studies.collapse import crops, generation, measuring, work
+from studies.collapse import crops, measuring, work
 from studies.collapse.measuring import Generation, Measured
 from studies.collapse.places import MEASURED
 from studies.collapse.settings import Cell, Study
-from studies.collapse.work import Step
 
 Runner = Callable[[Step], None]  # runs the stages of a step that are not done, here or elsewhere
 
@@ -24,7 +25,7 @@ def advance_base(study: Study, seed: int, run: Runner) -> Step:
     Raises:
         UserError: a stage failed.
     """
-    with work.locked(study.places.work_base(seed), f"the base of seed {seed}"):
+    with locked(study.places.work_base(seed), f"the base of seed {seed}"):
         step = work.base(study, seed)
         _run(step, run)
     return step
@@ -37,7 +38,7 @@ def advance_cell(study: Study, cell: Cell, run: Runner) -> list[Step]:
         UserError: a stage failed; what came before it is kept.
     """
     advance_base(study, cell.seed, run)
-    with work.locked(study.places.work_cell(cell.name), f"the cell {cell.name}"):
+    with locked(study.places.work_cell(cell.name), f"the cell {cell.name}"):
         steps = work.steps(study, cell)
         for step in steps:
             _run(step, run)
@@ -87,7 +88,7 @@ def _run(step: Step, run: Runner) -> None:
 
 
 def _measured(step: Step, *, synthetic: bool) -> Generation:
-    taken = json.loads((step.folder / generation.progress(step.run)).read_text())["stages"].values()
+    taken = json.loads((step.folder / stages.progress(step.run)).read_text())["stages"].values()
     return measuring.measure(
         step.folder, step.run, seconds=sum(one["seconds"] for one in taken),
         processor=sum(one["processor"] for one in taken), synthetic=synthetic,

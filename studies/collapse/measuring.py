@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.chains.inputs import key as digest_of
 from pipeline.core import audits, files, manifest, records
 from pipeline.core.audits import Audit
 from pipeline.core.figures import Figure
 from pipeline.core.paths import RunPaths
-from studies.collapse import inputs
 from studies.collapse.places import MEASURED
 
 VERSION = 1  # of the JSON; raised with every change that an older reader would misread
@@ -115,7 +115,7 @@ class Measured:
     @property
     def digest(self) -> str:
         """Equal for equal results, whatever time they took."""
-        return inputs.key([one.digest for one in self.generations])
+        return digest_of([one.digest for one in self.generations])
 
 
 def read(folder: Path) -> Measured:
@@ -162,7 +162,7 @@ def measure(folder: Path, run: str, *, seconds: float, processor: float, synthet
         made=_made(audit) if synthetic else None,
         seconds=round(seconds, 1),
         processor=round(processor, 1),
-        digest=inputs.key([files.sha256_file(folder / one) for one in told]),
+        digest=digest_of([files.sha256_file(folder / one) for one in told]),
     )  # fmt: skip
 
 

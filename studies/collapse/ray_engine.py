@@ -22,10 +22,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.chains import stages
+from pipeline.chains.steps import LOG, Step, execute
 from pipeline.core import files
 from pipeline.core.errors import UserError
-from studies.collapse import generation, work
-from studies.collapse.work import Step
 
 ANSWER = 5.0  # seconds within which an address has to answer
 _POLL = 1.0  # seconds
@@ -33,7 +33,7 @@ _RETRIES = 4  # of a task whose node died
 _DATA = (Path("data/real"), Path("data/verified"))  # the same for all tasks
 _SEEN = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}  # a node's GPUs, by tasks that have asked for none
 _CODE = ("pipeline", "studies/collapse")
-_KEPT_OUT = {".tailwatch", work.LOG, "__pycache__"}
+_KEPT_OUT = {".tailwatch", LOG, "__pycache__"}
 _STORED = {".png", ".jpg", ".pt"}  # compressed already, or as good as random
 
 
@@ -144,8 +144,8 @@ def remote_step(fields: dict[str, Any], data: bytes, state: bytes) -> bytes:
         folder = Path(name)
         for one in (data, state):
             unpack(one, folder)
-        work.execute(step, root=root, folder=folder)
-        wanted = [generation.progress(step.run), *generation.outs(step.run).values()]
+        execute(step, root=root, folder=folder)
+        wanted = [stages.progress(step.run), *stages.outs(step.run).values()]
         return pack(folder, wanted)
 
 
@@ -168,10 +168,10 @@ def unpack(parcel: bytes, folder: Path) -> None:
 
 def receive(result: bytes, step: Step) -> None:
     """Put what a step wrote elsewhere into its own folder; the note that it is done comes last."""
-    note = generation.progress(step.run)
+    note = stages.progress(step.run)
     with files.fresh_folder(step.folder / "arrived") as aside:
         unpack(result, aside)
-        for out in generation.outs(step.run).values():
+        for out in stages.outs(step.run).values():
             target = step.folder / out
             shutil.rmtree(target, ignore_errors=True)
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
+from pipeline.chains.inputs import key
 from pipeline.core import files
 from pipeline.core.errors import UserError
 from studies.collapse import drawing, inputs, measuring, planning, settings, summarising, work
@@ -47,7 +48,7 @@ def write(study: Study) -> None:
 def digest(study: Study) -> str:
     """Of the settings that results rest on: results of others are refused."""
     plain = asdict(study)
-    return inputs.key({name: plain[name] for name in plain if name not in ("grid", "crops", "name")})
+    return key({name: plain[name] for name in plain if name not in ("grid", "crops", "name")})
 
 
 def _require_present(study: Study, cells: Mapping[str, Cell], made: Mapping[str, Measured]) -> None:
