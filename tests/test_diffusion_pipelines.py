@@ -49,8 +49,8 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> list[Example]:
 
 def fitted(weights: Path, examples: list[Example], **changes: Any) -> Batched:
     """A pipeline that is ready to draw."""
-    settings = replace(FAST, weights=str(weights), **changes)
-    return diffusion_modes.fit(examples, settings, NAMES, diffusion_weights.look(str(weights)), device="cpu")
+    settings = replace(FAST, pipelines=str(weights.parent), weights=weights.name, **changes)
+    return diffusion_modes.fit(examples, settings, NAMES, diffusion_weights.look(weights), device="cpu")
 
 
 def draw(batched: Batched, *seeds: int) -> list[Drawn]:
@@ -74,7 +74,7 @@ def test_same_seed(painter: Path, examples: list[Example], mode: Any) -> None:
         assert alone.boxes == page.boxes
         assert np.abs(alone.pixels.astype(int) - page.pixels).max() <= 1
         assert page.details["mode"] == mode
-        assert page.details["weights"] == diffusion_weights.look(str(painter)).digest
+        assert page.details["weights"] == diffusion_weights.look(painter).digest
     assert len({page.pixels.tobytes() for page in together}) == 4
 
 

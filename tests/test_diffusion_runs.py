@@ -102,5 +102,5 @@ def test_weights_that_are_not_there(project: Project) -> None:
     finally:
         (project.folder / "params.yaml").write_bytes(before)
     assert done.code == 1
-    assert "error: generate.diffusion.weights: someone/some-model does not exist" in done.output
+    assert "error: generate.diffusion.weights: models/pipelines/someone/some-model does not exist" in done.output
     assert "Traceback" not in done.output

@@ -27,7 +27,7 @@ _SMALLEST = 2  # pixels of an object's sides
 
 
 def fit(examples: Sequence[Example], params: Generate, rng: np.random.Generator, task: Task) -> Batched:
-    """Train the small model, or load the pipeline in `weights`.
+    """Train the small model, or load the pipeline that `weights` names.
 
     Raises:
         UserError: packages, weights or a GPU are missing, the weights are refused, or the training fails.
@@ -35,8 +35,8 @@ def fit(examples: Sequence[Example], params: Generate, rng: np.random.Generator,
     settings = params.diffusion
     diffusion_device.libraries()
     device = diffusion_device.chosen(task.device)
-    if settings.weights is not None:
-        weights = diffusion_weights.look(settings.weights)
+    if settings.pipeline is not None:
+        weights = diffusion_weights.look(settings.pipeline)
         apart(task.scratch, {"weights": weights.digest, **_code()})
         return diffusion_modes.fit(examples, settings, task.classes, weights, device=device)
     apart(task.scratch, _code())

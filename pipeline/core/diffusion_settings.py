@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from string import Formatter
 from typing import Literal
 
@@ -83,6 +83,11 @@ class Diffusion:
         )
         require(self.weights is not None or self.mode == "crops", f"mode is {self.mode}, which wants weights")
         require(_fills_classes_only(self.prompt), f"prompt {self.prompt!r}, wanted text in which {{classes}} may stand")
+
+    @property
+    def pipeline(self) -> Path | None:
+        """Folder of the pipeline that draws; None: a small model."""
+        return None if self.weights is None else Path(self.pipelines, self.weights)
 
 
 def _fills_classes_only(prompt: str) -> bool:
