@@ -59,7 +59,7 @@ def look(folder: Path) -> Weights:
     for one in (found for found in (folder, *sorted(folder.rglob("*"))) if found.is_symlink() and found.is_dir()):
         raise UserError(
             f"generate.diffusion.weights: {one} is a link to a folder, which DVC does not look into: other weights "
-            "there would draw nothing anew. Copy the folder, or let generate.diffusion.pipelines be the one where it lies."
+            "there would draw nothing anew. Copy the folder, or let generate.diffusion.pipelines be where it lies."
         )
     for one in _foreign(folder):
         raise UserError(
