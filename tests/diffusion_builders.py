@@ -95,3 +95,15 @@ def by_class(folder: Path, names: dict[int, str]) -> Path:
     index["id2label"] = {str(number): name for number, name in names.items()}  # as published ones have it
     (folder / "model_index.json").write_text(json.dumps(index))
     return folder
+
+
+def unconditional(folder: Path) -> Path:
+    """A pipeline that is told nothing."""
+    from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+
+    unet = UNet2DModel(
+        sample_size=SIDE, block_out_channels=(4, 8), layers_per_block=1, norm_num_groups=2,
+        down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2,
+    )  # fmt: skip
+    DDPMPipeline(unet=unet, scheduler=DDPMScheduler()).save_pretrained(folder, safe_serialization=True)
+    return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from pipeline.adapters import diffusion, diffusion_device, diffusion_kept, diffusion_model
 from pipeline.adapters.diffusion_pages import Crops, Wanted
+from pipeline.core import cores, files
 from pipeline.core.diffusion_settings import Diffusion
 from pipeline.core.errors import UserError
 from pipeline.core.synthesis import Batched, Drawn, Example, Task
@@ -69,7 +71,7 @@ def in_a_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def noise(count: int) -> Any:
     """Noise for so many crops."""
-    return np.random.default_rng(5).standard_normal((count, diffusion_model.CHANNELS, 8, 8), dtype=np.float32)
+    return np.random.default_rng(5).standard_normal((count, *diffusion_model.noise_shape(8)), dtype=np.float32)
 
 
 def test_scaling() -> None:
@@ -77,7 +79,7 @@ def test_scaling() -> None:
     before = crops(5, 5)
     scaling = diffusion_model.fit_scaling(before)
     seen = scaling.seen(before)
-    assert seen.shape == (10, diffusion_model.CHANNELS, 8, 8)
+    assert seen.shape == (10, *diffusion_model.noise_shape(8))
     assert np.abs(seen).max() <= 1
     appearance, log_size = scaling.shown(seen)
     assert np.abs(appearance - before.appearance).max() < 15  # a thousandth of the pixels is cut off
@@ -166,6 +168,27 @@ def test_few_objects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
             assert builders.sha("rare") in page.parents
 
 
+@pytest.mark.parametrize("count", [1, 2, 3], ids=["one", "two", "three"])
+def test_how_few(tmp_path: Path, count: int) -> None:
+    """One object or two are copied, three are learned."""
+    known = crops(4, count)
+    model = diffusion._learn(known, replace(PARAMS, diffusion=TINY), task(tmp_path), seed=0, device="cpu")
+    drawn = model([Wanted(class_id=1, page=(40, 40), rng=np.random.default_rng(seed)) for seed in range(6)])
+    copied = {patch.tobytes() for patch in known.appearance[4:]}
+    assert ({one.patch.tobytes() for one in drawn} == copied) == (count < 3)
+
+
+def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that cannot take what is kept ends the training, in words."""
+
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(files, "write_bytes", full)
+    with pytest.raises(UserError, match=r"generator diffusion: the disk is full: .*training.safetensors"):
+        diffusion_model.train(crops(5), TINY, seed=0, device="cpu", scratch=tmp_path)
+
+
 def test_only_few_objects(tmp_path: Path) -> None:
     """Where no class can be learned, nothing is trained, and pages are made all the same."""
     pages = draw(fitted(tmp_path, examples(tmp_path)[-2:]), *range(8))
@@ -232,6 +255,21 @@ def test_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert diffusion_device.chosen("0,1") == "cuda:0"
     with pytest.raises(UserError, match="device is 3, and torch sees 1 GPUs"):
         diffusion_device.chosen(3)
+
+
+def test_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU it takes the cores that trainings may have, however many OMP_NUM_THREADS says."""
+    import torch
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    before = torch.get_num_threads()
+    try:
+        for limit in (1, cores.available()):
+            monkeypatch.setenv(cores.THREADS_VARIABLE, str(limit))
+            diffusion_device.chosen("cpu")
+            assert torch.get_num_threads() == limit
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_nothing_kept(tmp_path: Path) -> None:

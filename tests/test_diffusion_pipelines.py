@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from pipeline.adapters import diffusion, diffusion_modes, diffusion_pipelines, d
 from pipeline.core import images, synthesis
 from pipeline.core.diffusion_settings import Diffusion
 from pipeline.core.errors import UserError
-from pipeline.core.synthesis import Batched, Drawn, Example
+from pipeline.core.synthesis import Batched, Drawn, Example, Task
 from tests import builders, diffusion_builders
+from tests.core.test_synthesis import PARAMS
 
 pytestmark = [pytest.mark.slow, diffusion_builders.needs_diffusers]
 NAMES = ("cat", "dog", "cow")
@@ -49,8 +51,8 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> list[Example]:
 
 def fitted(weights: Path, examples: list[Example], **changes: Any) -> Batched:
     """A pipeline that is ready to draw."""
-    settings = replace(FAST, weights=str(weights), **changes)
-    return diffusion_modes.fit(examples, settings, NAMES, diffusion_weights.look(str(weights)), device="cpu")
+    settings = replace(FAST, pipelines=str(weights.parent), weights=weights.name, **changes)
+    return diffusion_modes.fit(examples, settings, NAMES, diffusion_weights.look(weights), device="cpu")
 
 
 def draw(batched: Batched, *seeds: int) -> list[Drawn]:
@@ -74,7 +76,7 @@ def test_same_seed(painter: Path, examples: list[Example], mode: Any) -> None:
         assert alone.boxes == page.boxes
         assert np.abs(alone.pixels.astype(int) - page.pixels).max() <= 1
         assert page.details["mode"] == mode
-        assert page.details["weights"] == diffusion_weights.look(str(painter)).digest
+        assert page.details["weights"] == diffusion_weights.look(painter).digest
     assert len({page.pixels.tobytes() for page in together}) == 4
 
 
@@ -176,6 +178,14 @@ def test_wrong_mode(painter: Path, tmp_path: Path, examples: list[Example]) -> N
         fitted(weights, examples, mode="inpaint")
 
 
+@pytest.mark.parametrize("mode", ["crops", "img2img", "inpaint"])
+def test_pipeline_without_words(tmp_path: Path, examples: list[Example], mode: Any) -> None:
+    """A pipeline that draws whatever it likes is refused, in every mode."""
+    weights = diffusion_builders.unconditional(tmp_path / "noise")
+    with pytest.raises(UserError, match=rf"noise, a DDPMPipeline, cannot be loaded for .*mode: {mode} "):
+        fitted(weights, examples, mode=mode)
+
+
 def test_damaged_weights(tmp_path: Path, examples: list[Example]) -> None:
     """Weights that were cut off are said to be, by folder and kind."""
     weights = diffusion_builders.stable_diffusion(tmp_path / "cut")
@@ -247,13 +257,28 @@ def test_short_of_memory(painter: Path, examples: list[Example], monkeypatch: py
         draw(batched, 0)
 
 
-def test_weights_that_change(tmp_path: Path) -> None:
-    """What was kept under other weights is thrown away when a run goes on; what belongs to these stays."""
-    (tmp_path / "drawn").mkdir()
-    (tmp_path / "drawn" / "000000.png").write_bytes(b"")
-    diffusion.apart(tmp_path, {"weights": "a"})
-    assert (tmp_path / "drawn" / "000000.png").exists()
-    diffusion.apart(tmp_path, {"weights": "a"})
-    assert (tmp_path / "drawn" / "000000.png").exists()
-    diffusion.apart(tmp_path, {"weights": "b"})
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["key.json"]
+def test_weights_that_change(tmp_path: Path, painter: Path, examples: list[Example]) -> None:
+    """What was drawn by other weights, of the same name and size, is thrown away when a run goes on."""
+    weights = tmp_path / "painter"
+    shutil.copytree(painter, weights)
+    settings = replace(FAST, pipelines=str(tmp_path), weights="painter", mode="img2img")
+    scratch = tmp_path / "scratch"
+    kept = scratch / "drawn" / "000000.png"
+
+    def fitted_again() -> None:
+        task = Task(
+            run="guarded-1", arm="guarded", generation=1, classes=NAMES, depth=0, device="cpu", scratch=scratch
+        )  # fmt: skip
+        diffusion.fit(examples, replace(PARAMS, diffusion=settings), np.random.default_rng(0), task)
+
+    fitted_again()
+    kept.parent.mkdir()
+    kept.write_bytes(b"")
+    fitted_again()
+    assert kept.exists()
+    file = weights / "unet" / "diffusion_pytorch_model.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1  # a sign, or a digit of one number
+    file.write_bytes(data)
+    fitted_again()
+    assert sorted(one.name for one in scratch.iterdir()) == ["key.json"]

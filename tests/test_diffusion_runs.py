@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -15,7 +17,7 @@ import pytest
 from tests import diffusion_builders
 from tests.project import Project, accept, create, small
 
-pytestmark = [pytest.mark.slow, diffusion_builders.needs_diffusers]
+pytestmark = pytest.mark.slow
 STAGE = ("python", "-m", "pipeline.generate", "--run", "guarded-1")
 PATIENCE = 300.0  # seconds
 STEPS = 1500  # some seconds more than until a training is kept for the first time
@@ -26,6 +28,7 @@ def diffused(params: dict[str, Any]) -> None:
     params["generate"].update(generator="diffusion", labels="layout", images=24)
     params["generate"]["diffusion"].update(crop=8, channels=8, steps=STEPS, batch=8, draw_steps=8, pages=2)
     params["train"].update(steps=2)
+    params["runs"]["recursive-2"] = {"arm": "recursive", "generation": 2, "previous": "recursive-1"}
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +60,7 @@ def generated(project: Project) -> tuple[dict[str, str], str]:
     return project.digest("data/generate/guarded-1/**/*.*"), done.output
 
 
+@diffusion_builders.needs_diffusers
 def test_killed_anywhere(project: Project) -> None:
     """Killed in its training, again while it draws, and gone on with: the same bytes as undisturbed."""
     scratch = project.folder / ".tailwatch" / "generate" / "guarded-1"
@@ -83,6 +87,7 @@ def test_killed_anywhere(project: Project) -> None:
     assert f"goes on after step {STEPS} of {STEPS}" in said
 
 
+@diffusion_builders.needs_diffusers
 def test_provenance(project: Project) -> None:
     """The manifest names the generator, and each image how it was drawn."""
     generated(project)
@@ -93,6 +98,73 @@ def test_provenance(project: Project) -> None:
     assert b'"model": "trained here"' in Path(image).read_bytes()
 
 
+def rows(project: Project, path: str) -> list[dict[str, str]]:
+    """The rows of a manifest."""
+    with (project.folder / path).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@diffusion_builders.needs_diffusers
+def test_recursion(project: Project) -> None:
+    """Generation 2 learns from the pages of generation 1 and from nothing else, by DVC's own graph."""
+    done = project.run("dvc", "repro", "generate@recursive-2", timeout=1200)
+    assert done.code == 0, done.output
+    assert [one for one in done.executed if "recursive" in one] == [
+        "generate@recursive-1", "mix@recursive-1", "train@recursive-1", "generate@recursive-2",
+    ]  # fmt: skip
+    real = {row["image_id"] for row in rows(project, "data/real/manifest.csv")}
+    first, second = (rows(project, f"data/generate/recursive-{number}/manifest.csv") for number in (1, 2))
+    assert {row["lineage_depth"] for row in first} == {"1"}
+    assert {row["lineage_depth"] for row in second} == {"2"}
+    assert {one for row in first for one in row["parents"].split()} <= real
+    assert {one for row in second for one in row["parents"].split()} <= {row["image_id"] for row in first}
+    assert not {row["image_id"] for row in first} & {row["image_id"] for row in second}
+    done = project.run("dvc", "status", "generate@recursive-2")
+    assert "up to date" in done.output, done.output
+    weights = project.folder / "models" / "pipelines" / "painter" / "model.safetensors"
+    weights.parent.mkdir()
+    weights.write_bytes(b"weights")
+    done = project.run("dvc", "status", "generate@recursive-2")
+    assert re.search(r"modified: +models/pipelines", done.output), done.output
+    shutil.rmtree(weights.parent)
+
+
+def test_without_the_extra(project: Project) -> None:
+    """Where the packages are not installed, what to type is said, and nothing is half written."""
+    blocked = project.folder / "blocked" / "diffusers.py"
+    blocked.parent.mkdir()
+    blocked.write_text("raise ModuleNotFoundError(\"No module named 'diffusers'\", name='diffusers')")
+    before = project.digest("data/generate/**/*.*")
+    done = project.run(*STAGE, PYTHONPATH=str(blocked.parent))
+    shutil.rmtree(blocked.parent)
+    assert done.code == 1
+    assert "error: generator diffusion needs packages that are not installed (diffusers)" in done.output
+    assert "uv sync --extra diffusion" in done.output
+    assert "Traceback" not in done.output
+    assert project.digest("data/generate/**/*.*") == before
+
+
+@diffusion_builders.needs_diffusers
+def test_own_pipeline(project: Project) -> None:
+    """A pipeline in the project's folder repaints the objects of its pages; its digest is in the provenance."""
+    weights = diffusion_builders.stable_diffusion(project.folder / "models" / "pipelines" / "painter")
+    before = (project.folder / "params.yaml").read_bytes()
+    own = {"weights": "painter", "mode": "inpaint", "draw_steps": 2, "pages": 8, "strength": 0.6}
+    project.change(lambda params: params["generate"].update(images=8))
+    project.change(lambda params: params["generate"]["diffusion"].update(own))
+    try:
+        found, _ = generated(project)
+    finally:
+        (project.folder / "params.yaml").write_bytes(before)
+        shutil.rmtree(weights.parent / "tokenizer")
+        shutil.rmtree(weights)
+    assert len(found) == 8 * 2 + 1
+    marks = [one.read_bytes() for one in (project.folder / "data/generate/guarded-1/images").glob("*.png")]
+    assert all(b'"mode": "inpaint"' in one for one in marks)
+    assert len({re.search(rb'"weights": "([0-9a-f]{12})"', one)[1] for one in marks}) == 1  # type: ignore[index]
+
+
+@diffusion_builders.needs_diffusers
 def test_weights_that_are_not_there(project: Project) -> None:
     """Weights that do not exist are said, by what they were called; nothing is half written."""
     before = (project.folder / "params.yaml").read_bytes()
@@ -102,5 +174,5 @@ def test_weights_that_are_not_there(project: Project) -> None:
     finally:
         (project.folder / "params.yaml").write_bytes(before)
     assert done.code == 1
-    assert "error: generate.diffusion.weights: someone/some-model does not exist" in done.output
+    assert "error: generate.diffusion.weights: models/pipelines/someone/some-model does not exist" in done.output
     assert "Traceback" not in done.output

@@ -78,7 +78,7 @@ def test_refused_folder(tmp_path: Path, harm: Callable[[Path], None], said: str)
     folder = pipeline(tmp_path / "weights")
     harm(folder)
     with pytest.raises(UserError) as error:
-        diffusion_weights.look(str(folder))
+        diffusion_weights.look(folder)
     assert said in str(error.value)
     assert "wanted the folder of a diffusers pipeline" in str(error.value)
 
@@ -94,7 +94,7 @@ def test_refused_folder(tmp_path: Path, harm: Callable[[Path], None], said: str)
 def test_refused_index(tmp_path: Path, changes: dict[str, object], said: str) -> None:
     """An index that asks for code of others is refused: a library would import it."""
     with pytest.raises(UserError) as error:
-        diffusion_weights.look(str(pipeline(tmp_path / "weights", **changes)))
+        diffusion_weights.look(pipeline(tmp_path / "weights", **changes))
     assert said in str(error.value)
 
 
@@ -113,25 +113,86 @@ def test_refused_path(tmp_path: Path, name: str, said: str, monkeypatch: pytest.
     for file in ("model.ckpt", "model.safetensors", "model.zip"):
         Path(file).write_bytes(b"")
     with pytest.raises(UserError) as error:
-        diffusion_weights.look(name)
+        diffusion_weights.look(Path(name))
     assert said in str(error.value)
 
 
-def test_accepted(tmp_path: Path) -> None:
-    """A pickle beside the same weights in safetensors is never read; the digest follows what is."""
+def test_name_of_another(tmp_path: Path) -> None:
+    """Where the pipeline is not there, those that are there are said."""
+    pipeline(tmp_path / "cells")
+    pipeline(tmp_path / "streets")
+    with pytest.raises(UserError, match=r"street does not exist; in .* there is cells, streets; wanted the folder"):
+        diffusion_weights.look(tmp_path / "street")
+
+
+@pytest.mark.parametrize("part", ["", "unet"], ids=["the pipeline", "a part of it"])
+def test_link(tmp_path: Path, part: str) -> None:
+    """A link to a folder is refused: neither DVC nor the digest would look into it. Links to files are followed."""
     folder = pipeline(tmp_path / "weights")
-    (folder / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"never read")
-    before = diffusion_weights.look(str(folder))
+    file = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    file.rename(tmp_path / "blob")
+    file.symlink_to(tmp_path / "blob")
+    before = diffusion_weights.look(folder).digest
+    (tmp_path / "blob").write_bytes(b"others")
+    assert diffusion_weights.look(folder).digest != before
+    (folder / part).rename(tmp_path / "elsewhere")
+    (folder / part).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="is a link to a folder, which DVC does not look into"):
+        diffusion_weights.look(folder)
+
+
+def test_accepted(tmp_path: Path) -> None:
+    """A pickle beside the same weights in safetensors is never read."""
+    folder = pipeline(tmp_path / "weights")
+    before = diffusion_weights.look(folder)
     assert (before.pipeline, before.variant, len(before.digest)) == ("StableDiffusionPipeline", None, 12)
-    (folder / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"others")
-    assert diffusion_weights.look(str(folder)).digest != before.digest
+    (folder / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"never read")
+    assert diffusion_weights.look(folder) == before
+
+
+def rewritten(folder: Path) -> None:
+    """Other weights of the same size."""
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"WEIGHTS")
+
+
+def renamed(folder: Path) -> None:
+    """The same bytes under another name."""
+    file = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    file.rename(file.with_name("model.safetensors"))
+
+
+def more(folder: Path) -> None:
+    """One more file, of a kind that nobody here has heard of."""
+    (folder / "tokenizer.tiktoken").write_bytes(b"")
+
+
+def described(folder: Path) -> None:
+    """Words about it."""
+    (folder / "README.md").write_text("Good weights.")
+
+
+@pytest.mark.parametrize(
+    ("change", "counts"),
+    [
+        pytest.param(rewritten, True, id="other bytes"),
+        pytest.param(renamed, True, id="other name"),
+        pytest.param(more, True, id="one more file"),
+        pytest.param(described, False, id="words about it"),
+    ],
+)
+def test_digest(tmp_path: Path, change: Callable[[Path], None], *, counts: bool) -> None:
+    """The digest follows names and bytes of all that a library may read."""
+    folder = pipeline(tmp_path / "weights")
+    before = diffusion_weights.look(folder).digest
+    change(folder)
+    assert (diffusion_weights.look(folder).digest != before) == counts
 
 
 @diffusion_builders.needs_diffusers
 def test_older_folders(tmp_path: Path) -> None:
     """Folders of old name some parts by the module of diffusers that these were in; they are read."""
     folder = pipeline(tmp_path / "weights", safety_checker=["stable_diffusion", "StableDiffusionSafetyChecker"])
-    assert diffusion_weights.look(str(folder)).pipeline == "StableDiffusionPipeline"
+    assert diffusion_weights.look(folder).pipeline == "StableDiffusionPipeline"
 
 
 def test_variant(tmp_path: Path) -> None:
@@ -139,9 +200,9 @@ def test_variant(tmp_path: Path) -> None:
     folder = pipeline(tmp_path / "weights")
     plain = folder / "unet" / "diffusion_pytorch_model.safetensors"
     plain.rename(plain.with_name("diffusion_pytorch_model.fp16.safetensors"))
-    assert diffusion_weights.look(str(folder)).variant == "fp16"
+    assert diffusion_weights.look(folder).variant == "fp16"
     plain.write_bytes(b"")
-    assert diffusion_weights.look(str(folder)).variant is None
+    assert diffusion_weights.look(folder).variant is None
 
 
 def test_extra_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 
 import pytest
@@ -27,16 +26,3 @@ def test_the_trainer_travels() -> None:
 
     assert pickle.loads(pickle.dumps(FixedStepsTrainer)) is FixedStepsTrainer  # noqa: S301 - made here
     pytest.importorskip("cloudpickle", minversion="3.1.1", reason="the launcher wants it")
-
-
-@pytest.mark.parametrize(("limit", "wanted"), [("1", 1), ("0", 1), ("4096", None), ("", None), ("two", None)])
-def test_cores(monkeypatch: pytest.MonkeyPatch, limit: str, wanted: int | None) -> None:
-    """A training takes no more cores than it is told, and no more than there are."""
-    from pipeline.adapters import yolo_trainer
-
-    monkeypatch.delenv(yolo_trainer.THREADS_VARIABLE, raising=False)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    everything = yolo_trainer.cores()
-    assert everything == len(os.sched_getaffinity(0)), "ultralytics sets OMP_NUM_THREADS to 1 when it is imported"
-    monkeypatch.setenv(yolo_trainer.THREADS_VARIABLE, limit)
-    assert yolo_trainer.cores() == (wanted or everything)

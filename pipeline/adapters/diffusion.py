@@ -13,8 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.adapters import diffusion_device, diffusion_model, diffusion_modes, diffusion_pages, diffusion_weights
-from pipeline.adapters.diffusion_model import CHANNELS, Model
+from pipeline.adapters import (
+    diffusion_device,
+    diffusion_kept,
+    diffusion_model,
+    diffusion_modes,
+    diffusion_pages,
+    diffusion_weights,
+)
+from pipeline.adapters.diffusion_model import Model
 from pipeline.adapters.diffusion_pages import Crops, Painted, Wanted
 from pipeline.core import files, stage
 from pipeline.core.generate_settings import Generate
@@ -27,7 +34,7 @@ _SMALLEST = 2  # pixels of an object's sides
 
 
 def fit(examples: Sequence[Example], params: Generate, rng: np.random.Generator, task: Task) -> Batched:
-    """Train the small model, or load the pipeline in `weights`.
+    """Train the small model, or load the pipeline that `weights` names.
 
     Raises:
         UserError: packages, weights or a GPU are missing, the weights are refused, or the training fails.
@@ -35,8 +42,8 @@ def fit(examples: Sequence[Example], params: Generate, rng: np.random.Generator,
     settings = params.diffusion
     diffusion_device.libraries()
     device = diffusion_device.chosen(task.device)
-    if settings.weights is not None:
-        weights = diffusion_weights.look(settings.weights)
+    if settings.pipeline is not None:
+        weights = diffusion_weights.look(settings.pipeline)
         apart(task.scratch, {"weights": weights.digest, **_code()})
         return diffusion_modes.fit(examples, settings, task.classes, weights, device=device)
     apart(task.scratch, _code())
@@ -60,8 +67,8 @@ def apart(scratch: Path, key: Mapping[str, str]) -> None:
     if written.exists() and written.read_text() != text:
         for one in scratch.iterdir():
             shutil.rmtree(one) if one.is_dir() else one.unlink()
-    scratch.mkdir(parents=True, exist_ok=True)
-    written.write_text(text)
+    with diffusion_kept.writing():
+        files.write_text(written, text)
 
 
 def _learn(crops: Crops, params: Generate, task: Task, *, seed: int, device: str) -> Painter:
@@ -89,7 +96,7 @@ class Painter:
     def __call__(self, wanted: Sequence[Wanted]) -> list[Painted]:
         """Draw these objects, all at once; each by the random numbers of its own page."""
         known = [one.class_id for one in wanted if self._learned(one.class_id)]
-        shape = (CHANNELS, *self._crops.appearance.shape[1:3])
+        shape = diffusion_model.noise_shape(self._crops.appearance.shape[1])
         noise = [one.rng.standard_normal(shape, dtype=np.float32) for one in wanted if self._learned(one.class_id)]
         drawn: Iterator[Painted] = iter(())
         if self._model is not None and known:

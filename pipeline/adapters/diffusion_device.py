@@ -7,7 +7,7 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
-from pipeline.core import paths, stage
+from pipeline.core import cores, paths, stage
 from pipeline.core.errors import UserError
 
 _T = TypeVar("_T")
@@ -54,7 +54,7 @@ def libraries() -> Any:
 
 
 def chosen(device: str | int) -> str:
-    """The device in torch's words: of several GPUs, the first.
+    """The device in torch's words: of several GPUs, the first; on the CPU, as many cores as a training may use.
 
     Args:
         device: as ``train.device`` has it.
@@ -65,6 +65,7 @@ def chosen(device: str | int) -> str:
     import torch
 
     if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):
+        torch.set_num_threads(cores.available())
         return "cpu"
     torch.use_deterministic_algorithms(True, warn_only=True)  # on a CPU they are, and asking costs seconds
     first = "0" if device == "auto" else str(device).split(",")[0].strip()

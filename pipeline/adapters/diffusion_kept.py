@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipeline.core import files
+from pipeline.core import files, stage
+from pipeline.core.errors import UserError
+
+
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """Say in words what a disk cannot take: the process that draws is not the one that knows how to.
+
+    Raises:
+        UserError: something could not be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"generator diffusion: {stage.explain(error)}") from None
 
 
 class Training(Protocol):

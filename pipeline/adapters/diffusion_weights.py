@@ -19,7 +19,8 @@ _PICKLES = frozenset({".bin", ".ckpt", ".pkl", ".pickle", ".pt", ".pth"})
 _OTHERS = frozenset({".h5", ".msgpack", ".onnx"})
 _LIBRARIES = frozenset({"diffusers", "transformers"})
 _VARIANT = re.compile(r"\.((?:fp|bf)\d+)(?:-\d+-of-\d+)?$")
-_READ = frozenset({".json", ".safetensors", ".txt", ".model"})  # files that a pipeline is made of
+_UNREAD = _PICKLES | _OTHERS | {".md", ".png", ".jpg", ".jpeg", ".webp", ".gif"}
+_SHOWN = 5  # names of pipelines that are there
 _DIGITS = 12  # of the digest that goes into each image's provenance
 _WANTED = "wanted the folder of a diffusers pipeline, with model_index.json and its weights as .safetensors"
 
@@ -31,7 +32,7 @@ class Weights:
     Attributes:
         folder: of the pipeline.
         pipeline: name of its class in diffusers.
-        digest: the beginning of the SHA-256 over all files that the pipeline is made of.
+        digest: the beginning of the SHA-256 over names and bytes of all its files but pictures and words about it.
         variant: what its files of weights are called beside, as fp16; None where there are plain ones.
     """
 
@@ -41,20 +42,25 @@ class Weights:
     variant: str | None
 
 
-def look(weights: str) -> Weights:
-    """Look at what `generate.diffusion.weights` names.
+def look(folder: Path) -> Weights:
+    """Look at the folder that `generate.diffusion.weights` names.
 
     Raises:
-        UserError: it is not there, no pipeline, has weights that are pickles, or code of its own.
+        UserError: it is not there, no pipeline, has weights that are pickles, code of its own, or links to folders.
     """
-    folder = Path(weights)
     if not folder.exists():
         raise UserError(
-            f"generate.diffusion.weights: {weights} does not exist; {_WANTED}. Nothing is fetched from a hub: where "
-            "there is a network, download the pipeline, copy its folder here, and give that folder."
+            f"generate.diffusion.weights: {folder} does not exist{_others(folder.parent)}; {_WANTED}. Nothing is "
+            f"fetched from a hub: where there is a network, download the pipeline, and copy its folder into "
+            f"{folder.parent}."
         )
     if not folder.is_dir():
         raise UserError(f"generate.diffusion.weights: {_refused(folder)}; {_WANTED}.")
+    for one in (found for found in (folder, *sorted(folder.rglob("*"))) if found.is_symlink() and found.is_dir()):
+        raise UserError(
+            f"generate.diffusion.weights: {one} is a link to a folder, which DVC does not look into: other weights "
+            "there would draw nothing anew. Copy the folder, or let generate.diffusion.pipelines be where it lies."
+        )
     for one in _foreign(folder):
         raise UserError(
             f"generate.diffusion.weights: {_refused(one)}; {_WANTED}. "
@@ -64,8 +70,14 @@ def look(weights: str) -> Weights:
     return Weights(folder=folder, pipeline=name, digest=_digest(folder), variant=_variant(folder))
 
 
+def _others(above: Path) -> str:
+    found = sorted(index.parent.name for index in above.glob(f"*/{_INDEX}"))
+    return f"; in {above} there is {', '.join(found[:_SHOWN])}" if found else ""
+
+
 def _digest(folder: Path) -> str:
-    listed = sorted(one for one in folder.rglob("*") if one.is_file() and one.suffix in _READ)
+    """The beginning of the SHA-256 over names and bytes of all files that a library may read."""
+    listed = sorted(one for one in folder.rglob("*") if one.is_file() and one.suffix.lower() not in _UNREAD)
     lines = (f"{one.relative_to(folder)} {files.sha256_file(one)}\n" for one in listed)
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:_DIGITS]
 

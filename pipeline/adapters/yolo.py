@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from pipeline.core import bounded, checkpoints, files, images, manifest, paths, plain_yaml
+from pipeline.core import bounded, checkpoints, cores, files, images, manifest, paths, plain_yaml
 from pipeline.core.errors import UserError
 from pipeline.core.sections import Train
 
@@ -241,7 +241,7 @@ def time_steps(listed: Sequence[Path], classes: Sequence[str], params: Train, *,
         trainer.train()
     taken = np.diff(np.array(trainer.clocks, dtype=np.float64).reshape(-1, 2), axis=0)[1:]
     wall, processor = (float(one) for one in np.median(taken, axis=0))
-    return StepTime(wall=wall, processor=processor, cores=yolo_trainer.cores(), device=device, steps=len(taken))
+    return StepTime(wall=wall, processor=processor, cores=cores.available(), device=device, steps=len(taken))
 
 
 @contextlib.contextmanager
@@ -323,15 +323,13 @@ def predict(
         model = _model(weights)
     import torch
 
-    from pipeline.adapters import yolo_trainer
-
     found: list[Predicted] = []
     for start in range(0, len(listed), _PREDICT_BATCH):
         chunk = [images.read(path) for path in listed[start : start + _PREDICT_BATCH]]
         if start == 0 and device_of(device) == "cpu":
             # The first call sets ultralytics' own number of threads; see FixedStepsTrainer.
             model.predict(chunk[:1], imgsz=image_size, device="cpu", verbose=False, save=False)
-            torch.set_num_threads(yolo_trainer.cores())
+            torch.set_num_threads(cores.available())
         results = model.predict(
             chunk, imgsz=image_size, conf=confidence, iou=NMS_IOU, max_det=MAX_BOXES, agnostic_nms=False, rect=False,
             device=device_of(device), verbose=False, save=False, batch=_PREDICT_BATCH,

@@ -15,19 +15,10 @@ import torch
 from ultralytics.data.build import InfiniteDataLoader, build_dataloader, seed_worker
 from ultralytics.models.yolo.detect import DetectionTrainer
 
+from pipeline.core import cores
+
 _NO_RETRY = 3  # retries after which ultralytics gives up
-THREADS_VARIABLE = "TAILWATCH_THREADS"  # cores of a training, where several run side by side
 STEPS_VARIABLE = "TAILWATCH_STEPS"  # reaches the workers of a multi-GPU training, which ultralytics' settings cannot
-
-
-def cores() -> int:
-    """Cores that a training in this process may use: trainings side by side share what there is.
-
-    Not ``OMP_NUM_THREADS``: ultralytics sets that to 1 when it is imported, and a training alone wants all.
-    """
-    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limit = os.environ.get(THREADS_VARIABLE, "")
-    return max(min(found, int(limit)), 1) if limit.isdigit() else found
 
 
 class PassSampler(torch.utils.data.Sampler[int]):
@@ -110,7 +101,7 @@ class FixedStepsTrainer(DetectionTrainer):  # type: ignore[misc]  # ultralytics 
     def _setup_train(self) -> None:
         super()._setup_train()
         if self.device.type == "cpu":  # ultralytics leaves one core out, half the speed of a machine with two
-            torch.set_num_threads(cores())
+            torch.set_num_threads(cores.available())
         self._steps_done = 0
         self._started = time.monotonic()
 

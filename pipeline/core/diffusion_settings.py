@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from string import Formatter
 from typing import Literal
 
@@ -21,7 +22,9 @@ class Diffusion:
     """The generator that denoises: a small model that is trained here, or a pipeline that the user has.
 
     Attributes:
-        weights: folder of a diffusers pipeline; None: a small model learns the objects of the previous run.
+        pipelines: folder of the pipelines that the user has, which DVC watches.
+        weights: name of a diffusers pipeline's folder in there; None: a small model learns the objects of the previous
+            run.
         crop: side of the crops that the small model learns, in pixels, a multiple of 4.
         channels: of its first level, a multiple of 8; the others have twice as many.
         steps: of its training.
@@ -37,6 +40,7 @@ class Diffusion:
         precision: of the pipeline's arithmetic; auto: 16 bits on a GPU, 32 on a CPU.
     """
 
+    pipelines: str = "models/pipelines"
     weights: str | None = None
     crop: int = 16
     channels: int = 32
@@ -70,9 +74,20 @@ class Diffusion:
             left >= 1 or not paints_over, f"strength {self.strength:g} of {self.draw_steps} draw_steps: no step is left"
         )
         require(self.side is None or self.side >= 8, f"side {self.side}, wanted at least 8 pixels")  # noqa: PLR2004
+        require(bool(self.pipelines.strip()), "pipelines is empty, wanted a folder")
         require(self.weights is None or bool(self.weights.strip()), "weights is empty, wanted a folder, or null")
+        inside = PurePosixPath(self.weights or "")
+        require(
+            not inside.is_absolute() and ".." not in inside.parts,
+            f"weights {self.weights!r} leaves the folder {self.pipelines}, wanted a folder in it: DVC watches no other",
+        )
         require(self.weights is not None or self.mode == "crops", f"mode is {self.mode}, which wants weights")
         require(_fills_classes_only(self.prompt), f"prompt {self.prompt!r}, wanted text in which {{classes}} may stand")
+
+    @property
+    def pipeline(self) -> Path | None:
+        """Folder of the pipeline that draws; None: a small model."""
+        return None if self.weights is None else Path(self.pipelines, self.weights)
 
 
 def _fills_classes_only(prompt: str) -> bool:
