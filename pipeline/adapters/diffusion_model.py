@@ -34,6 +34,7 @@ _NOISE_LEVELS = 1000
 _UNLABELLED = 0.1  # share of the crops that are learned without their class, where guidance wants it
 _WARM = 50  # steps until the learning rate is at its highest
 _REMEMBERED = 0.99  # of the average of the weights, at each step
+_HEAVIEST = 5.0  # weight of a crop's error at little noise, where that at most noise is 1
 _LONGEST_STEP = 1.0  # norm of a gradient
 _KEPT_EVERY = 5.0  # seconds
 _SAID = 10  # times in a training
@@ -159,7 +160,7 @@ def _schedule() -> dict[str, Any]:
     return {
         "num_train_timesteps": _NOISE_LEVELS,
         "beta_schedule": "squaredcos_cap_v2",
-        "prediction_type": "v_prediction",
+        "prediction_type": "sample",
         "rescale_betas_zero_snr": True,
     }
 
@@ -203,6 +204,8 @@ class _Training:
             self.net.parameters(), settings.learning_rate, betas=(0.9, 0.99), fused=device == "cpu" or "cuda" in device
         )
         self._noise = DDPMScheduler(**_schedule())
+        share = 1 - self._noise.alphas_cumprod.to(device)  # of the variance, that is noise
+        self._weights = torch.clamp(1 / share, max=_HEAVIEST)
         self.step = 0
 
     def advance(self) -> float:
@@ -219,8 +222,8 @@ class _Training:
         if self._settings.guidance is not None:
             labels = torch.where(unlabelled.to(self._device), len(self.classes), labels)
         noisy = self._noise.add_noise(values, noise, moments)
-        wanted = self._noise.get_velocity(values, noise, moments)
-        loss = torch.nn.functional.mse_loss(self.net(noisy, moments, class_labels=labels).sample, wanted)
+        errors = (self.net(noisy, moments, class_labels=labels).sample - values) ** 2
+        loss = (errors.mean(dim=(1, 2, 3)) * self._weights[moments]).mean()
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
         self.optimizer.zero_grad(set_to_none=True)
