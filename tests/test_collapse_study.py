@@ -23,6 +23,7 @@ import yaml
 from click.testing import CliRunner
 from scipy import stats
 
+from pipeline.adapters import dvc_mending
 from pipeline.chains import stages
 from pipeline.chains.inputs import GRAPH
 from pipeline.chains.steps import execute
@@ -89,6 +90,19 @@ def test_equal_cells_are_run_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert {cell.policy for cell in found.values()} == {"replace", "accumulate"}
     pool = block | {"policies": ["accumulate", "accumulate-subsample"], "ratios": ["pool"]}
     assert len(settings.cells(study_builders.study(seeds=[4], grid=[pool]))) == 2 * 2 * 2
+
+
+def test_optional_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells of an optional block come last, are left out where nobody names them, and are found by name."""
+    one = study_builders.GRID | {"ratios": [1], "policies": ["replace"]}
+    study = study_builders.ready(tmp_path, monkeypatch, grid=[one | {"generators": ["folder"], "optional": True}, one])
+    usual = ["replace-100-layout-mixture-1", "replace-100-layout-mixture-2"]
+    assert list(settings.chosen(study, ())) == usual
+    assert list(settings.cells(study))[:2] == usual
+    assert list(settings.chosen(study, ("*folder*",))) == [one.replace("mixture", "folder") for one in usual]
+    told = CliRunner().invoke(main, ["plan"]).output
+    assert "replace-100-layout-folder-1  (optional)" in told
+    assert "2 cells of 3 generations and 2 bases: 8 trainings" in told
 
 
 @pytest.mark.parametrize(
@@ -334,6 +348,24 @@ from studies.collapse import engines
 step = Step(folder=Path("cell"), run="g1", key="", threads=1, what="a cell")
 engines.each({"a cell": partial(execute, step, root=Path("elsewhere"))}, jobs=1)
 """
+
+
+def test_a_lock_file_that_was_cut_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a DVC that was killed left half written is removed and told; whole files, and conflicts of git, are not."""
+    study = study_builders.ready(tmp_path, monkeypatch)
+    lock = PLACES.pipeline.with_suffix(".lock")
+    assert list(engines.mend(study)) == []
+    for whole in ("schema: '2.0'\nstages: {}\n", "<<<<<<< ours\nschema: '2.0'\n"):
+        files.write_text(lock, whole)
+        assert list(engines.mend(study)) == []
+        assert lock.exists()
+    files.write_text(lock, "schema: '2.0'\nstages:\n  data:\n    cmd: 'python -m")
+    files.write_text(dvc_mending.RWLOCK, '{"read": {"/a')
+    told = " ".join(engines.mend(study))
+    assert "dvc.lock was cut short" in told
+    assert "rwlock was left by a DVC" in told
+    assert not lock.exists()
+    assert not dvc_mending.RWLOCK.exists()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux ends a child with its parent")

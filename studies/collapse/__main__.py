@@ -46,7 +46,7 @@ def plan(name: str) -> None:
 @click.option("--address", metavar="HOST:PORT", help="Of the Ray cluster's head node; without it, the one here.")
 @click.pass_obj
 def run(name: str, only: tuple[str, ...], engine: Any, jobs: int | None, address: str | None) -> None:
-    """Make the cells that are not there, side by side, then the tables; what was cut off goes on."""
+    """Make the cells that are not there, side by side, then the tables of all that are; what was cut off goes on."""
     from studies.collapse import data as real
     from studies.collapse import engines
 
@@ -66,8 +66,7 @@ def run(name: str, only: tuple[str, ...], engine: Any, jobs: int | None, address
         engines.settle(study, cells)
         if failed:
             raise failed
-        if not only:
-            engines.repro(study, "table")
+        engines.repro(study, "table", alone=True)
 
 
 @main.command()

@@ -99,16 +99,21 @@ def settle(study: Study, cells: Mapping[str, Cell]) -> None:
         repro(study, *(f"base@{seed}" for seed in seeds), *(f"cell@{name}" for name in done))
 
 
-def repro(study: Study, *targets: str) -> None:
+def repro(study: Study, *targets: str, alone: bool = False) -> None:
     """Have DVC run stages of the study; where the work is done already, they only write what is kept of it.
 
     So DVC itself sees that inputs and outputs belong together, and finds nothing to do afterwards.
+
+    Args:
+        study: whose stages.
+        targets: their names.
+        alone: whether only they are run, and not what they depend on.
 
     Raises:
         UserError: a stage failed.
     """
     log = study.places.settle_log
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro"]
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *(["--single-item"] if alone else [])]
     command += [f"{study.places.pipeline}:{one}" for one in targets]
     with locked(log, f"DVC of {study.places.here}"):
         for mended in mend(study):
