@@ -16,6 +16,7 @@ from pipeline.core import (
     judgements,
     ledger,
     manifest,
+    object_strips,
     params,
     paths,
     pictures,
@@ -44,6 +45,7 @@ from pipeline.core.report_page import Drawing, Drawings, Fold, Page, Pictures, R
 from pipeline.core.reporting import History
 
 _PICTURES = 1_100_000  # characters of each of the three kinds of pictures: with all the page stays under 5 MB
+_STRIPS = 400_000  # characters of the strips of one class
 _PICTURED = 8  # newest runs of each arm that have pictures
 _PANELS = 24  # classes with a chart of their own
 _COLUMNS = 40  # classes with a column in the table
@@ -67,6 +69,7 @@ def main() -> None:
     with files.fresh_folder(paths.REPORT_PLOTS) as folder:
         for name, text in tables.items():
             files.write_text(folder / name, text)
+        files.write_json(folder / report_files.RUNS, report_files.figures(history))
     files.write_text(paths.REPORT_SUMMARY, report_files.summary(history) + report_review.summary(review_topic))
     files.write_json(paths.REPORT_METRICS, report_files.metrics(history))
     files.write_text(paths.REPORT_PICTURE, picture)
@@ -81,6 +84,8 @@ def _arm_colours(history: History) -> list[tuple[str, str]]:
 
 def _page(history: History, settings: Params, review: Topic | None, *, now: datetime) -> Page:
     held_out = {row.image_id: row for row in manifest.read(paths.VERIFIED_HELD_OUT)}
+    pictured = [run.name for arm in history.arms for run in arm.runs[-_PICTURED:]]
+    synthetic = {name: _synthetic(name) for name in pictured}  # read once, for several topics
     return Page(
         headline=report_words.headline(history),
         subtitle=report_words.subtitle(history),
@@ -91,10 +96,11 @@ def _page(history: History, settings: Params, review: Topic | None, *, now: date
         class_charts=_class_charts(history, settings),
         topics=(
             _lost_topic(history, settings, held_out),
+            *_objects_topic(history, synthetic),
             report_data.classes(history),
-            _learned_topic(history, settings),
+            _learned_topic(history, settings, synthetic),
             report_detection.topic(history),
-            _duplication_topic(history, held_out),
+            _duplication_topic(history, held_out, synthetic),
             report_similarity.diversity(history),
             report_similarity.drift(history),
             report_data.lineage(history, now=now),
@@ -169,14 +175,14 @@ def _retired(history: History) -> tuple[Fold, ...]:
     return (Fold(title=title, blocks=(report_tables.table_of_retired(history, most=_COLUMNS),)),)
 
 
-def _learned_topic(history: History, settings: Params) -> Topic:
+def _learned_topic(history: History, settings: Params, synthetic: Mapping[str, Mapping[str, Row]]) -> Topic:
     """Real pages first, then for each arm and generation the first of its synthetic pages."""
     real = list(_real(paths.BASE).values())
     most = settings.report.examples
     galleries = [report_galleries.pages(history.base, real, history.classes, most)]
     for arm in history.arms:
         for run in arm.runs[-_PICTURED:]:
-            rows = list(_synthetic(run.name).values())
+            rows = list(synthetic[run.name].values())
             galleries.append(report_galleries.pages(run, rows, history.classes, most))
     return Topic(
         title="What the detector learned from",
@@ -230,12 +236,32 @@ def _lost_topic(history: History, settings: Params, held_out: Mapping[str, Row])
     )
 
 
-def _duplication_topic(history: History, held_out: Mapping[str, Row]) -> Topic:
+def _objects_topic(history: History, synthetic: Mapping[str, Mapping[str, Row]]) -> tuple[Topic, ...]:
+    """The rarest class over each arm's generations; nothing where there is no such class or no run yet."""
+    real = list(_real(paths.BASE).values())
+    chosen = object_strips.rarest(real, classes=len(history.classes))
+    if chosen is None or not history.newest:
+        return ()
+    first = report_galleries.objects(history.base, real, chosen, history.classes)
+    arms = [
+        [report_galleries.objects(run, list(synthetic[run.name].values()), chosen, history.classes)
+         for run in arm.runs[-_PICTURED:]]
+        for arm, _ in history.newest
+    ]  # fmt: skip
+    made = iter(pictures.within([one for arm in arms for one in arm], _STRIPS))
+    rows = [[first, *(next(made) for _ in arm)] for arm in arms]
+    note = report_words.pictures_note(history, _PICTURED)
+    return (report_galleries.objects_topic(rows, history.classes[chosen], note=note),)
+
+
+def _duplication_topic(
+    history: History, held_out: Mapping[str, Row], synthetic: Mapping[str, Mapping[str, Row]]
+) -> Topic:
     """Groups and suspicious pairs of each arm's newest run; of objects, or of images where no object is alike."""
     groups: list[Gallery] = []
     pairs: list[Gallery] = []
     for _, run in history.newest:
-        rows, real = _synthetic(run.name), {**held_out, **_real(run.name)}
+        rows, real = synthetic[run.name], {**held_out, **_real(run.name)}
         groups += report_galleries.groups(run, rows, history.classes)
         pair = report_galleries.pairs(run, rows, real, history.classes)
         pairs += [pair] if pair else []

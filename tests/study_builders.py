@@ -17,7 +17,7 @@ from pipeline.core import audits, files, images, labels, manifest, paths
 from pipeline.core.figures import Figure
 from pipeline.core.labels import Box
 from pipeline.core.paths import RunPaths
-from studies.collapse import settings
+from studies.collapse import making, settings
 from studies.collapse.places import Places
 from studies.collapse.settings import Study
 from tests import builders
@@ -77,6 +77,15 @@ class Runner:
         note = step.folder / stages.progress(step.run)
         taken = {name: {"seconds": 1.0, "processor": 2.0} for name in stages.outs(step.run)}
         files.write_json(note, {"key": step.key, "stages": taken})
+
+
+def make(study: Study, run: Runner | None = None) -> None:
+    """Make all bases and cells, and what is kept of them."""
+    runner = run or Runner()
+    for seed in study.seeds:
+        making.write_base(study, making.advance_base(study, seed, runner), seed)
+    for cell in settings.cells(study).values():
+        making.write_cell(study, making.advance_cell(study, cell, runner), cell)
 
 
 def _write_run(step: Step) -> None:

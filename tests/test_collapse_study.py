@@ -49,22 +49,13 @@ from studies.collapse import (
 )
 from studies.collapse.__main__ import main
 from studies.collapse.claims import Claim, Tables
-from studies.collapse.settings import Cell, Study
+from studies.collapse.settings import Cell
 from studies.collapse.summarising import BASE, ClassRow, GenerationRow
 from tests import builders, study_builders
 from tests.project import ROOT
-from tests.study_builders import PLACES, Runner
+from tests.study_builders import PLACES, Runner, make
 
 CELL = Cell(policy="replace", ratio=1.0, labels="layout", generator="mixture", seed=1)
-
-
-def make(study: Study, run: Runner) -> None:
-    """Make all bases and cells, and what is kept of them."""
-    found = settings.cells(study)
-    for seed in study.seeds:
-        making.write_base(study, making.advance_base(study, seed, run), seed)
-    for cell in found.values():
-        making.write_cell(study, making.advance_cell(study, cell, run), cell)
 
 
 # The grid

@@ -14,7 +14,7 @@ import pytest
 
 from pipeline import report
 from pipeline.adapters import charts
-from pipeline.core import files, judgements, manifest, paths, reporting
+from pipeline.core import files, judgements, manifest, paths, report_files, reporting
 from pipeline.core.errors import UserError
 from pipeline.core.figures import Figure, ReliabilityBin
 from pipeline.core.paths import RunPaths
@@ -95,8 +95,8 @@ def test_stage_writes_all_its_files(page: str) -> None:
     """The page, the summary, the metrics, the plots and the picture are there, and nothing is left aside."""
     assert sorted(str(path.relative_to(paths.REPORTS)) for path in paths.REPORTS.rglob("*") if path.is_file()) == [
         "index.html", "metrics.json", "plots/class_shares.csv", "plots/lost_tails.csv", "plots/map.csv",
-        "plots/mean_rare_recall.csv", "plots/near_duplicates.csv", "plots/rare_recall.csv", "rare-recall.svg",
-        "summary.md",
+        "plots/mean_rare_recall.csv", "plots/near_duplicates.csv", "plots/rare_recall.csv", "plots/runs.json",
+        "rare-recall.svg", "summary.md",
     ]  # fmt: skip
 
 
@@ -162,9 +162,9 @@ def test_page_tells_why_before_the_details(page: str) -> None:
 
 
 def test_page_is_no_wall(page: str) -> None:
-    """All topics are to be unfolded, but for the lost boxes and for classes that are foreseen to vanish."""
+    """All topics are to be unfolded, but for lost boxes, the strip of a class, and classes foreseen to vanish."""
     topics = [one for one in Reader(page).of("details") if one.get("class") == "topic"]
-    assert ["open" in one for one in topics] == [True, True, False, False, False, False, False, False, False]
+    assert ["open" in one for one in topics] == [True, True, True, False, False, False, False, False, False, False]
 
 
 def test_missing_pictures_do_not_break_the_page(page: str) -> None:
@@ -234,8 +234,9 @@ def test_hostile_names_are_only_text(hostile_page: str) -> None:
 
 def test_hostile_names_leave_other_files_whole(hostile_page: str) -> None:
     """Metrics stay JSON, and the summary has no markup of the names."""
-    metrics = json.loads(paths.REPORT_METRICS.read_text())
-    assert metrics["base"]["recall"]["lynx " + HOSTILE] == 0.9
+    figures = json.loads((paths.REPORT_PLOTS / report_files.RUNS).read_text())
+    assert figures["base"]["recall"]["lynx " + HOSTILE] == 0.9
+    assert list(json.loads(paths.REPORT_METRICS.read_text())) == ["base run", "tame " + HOSTILE, "wild " + HOSTILE]
     assert "<script" not in paths.REPORT_SUMMARY.read_text()
 
 
@@ -247,10 +248,50 @@ def test_metrics_are_finite(page: str) -> None:
             return [number for one in value.values() for number in numbers(one)]
         return [float(value)] if isinstance(value, int | float) else []
 
-    found = numbers(json.loads(paths.REPORT_METRICS.read_text()))
+    found = numbers(json.loads((paths.REPORT_PLOTS / report_files.RUNS).read_text()))
     of_all, of_runs, of_synthetic = 5 + 3, 1, 4
     assert len(found) == 4 * of_all + 3 * (of_runs + of_synthetic)
     assert all(math.isfinite(number) for number in found)
+
+
+def test_metrics_are_few_and_of_the_newest_runs(page: str) -> None:
+    """The columns of `dvc exp show` are some of the base run and of each arm's newest run, not of every run."""
+    metrics = json.loads(paths.REPORT_METRICS.read_text())
+    assert metrics == {
+        "base run": {"map50_95": metrics["base run"]["map50_95"], "rare_recall": 0.9},
+        "tame": {"verdict": "HEALTHY", "generation": 1, "map50_95": metrics["tame"]["map50_95"], "rare_recall": 0.9,
+                 "largest_loss": 0.0},
+        "wild": {"verdict": "COLLAPSING", "generation": 2, "map50_95": 0.4, "rare_recall": 0.3,
+                 "largest_loss": metrics["wild"]["largest_loss"]},
+    }  # fmt: skip
+    assert metrics["wild"]["largest_loss"] > 0.1
+
+
+def test_page_shows_the_rarest_class_over_the_generations(page: str) -> None:
+    """Each arm has a strip of real objects, then one of each of its runs, with what is labelled so."""
+    alts = [image["alt"] or "" for image in Reader(page).of("img")]
+    names = [alt.removeprefix("objects labelled lynx, ") for alt in alts if alt.startswith("objects labelled ")]
+    assert names == ["base", "tame-1", "base", "wild-1", "wild-2"]
+    assert "lynx, generation by generation" in Reader(page).text
+
+
+def test_strips_of_images_that_are_gone(page: str) -> None:
+    """A run whose images left the disk has a dash in place of its strip, and the page is written."""
+    shutil.rmtree(RunPaths("wild-2").synthetic / "images")
+    report.main()
+    alts = [image["alt"] or "" for image in Reader(paths.REPORT_PAGE.read_text()).of("img")]
+    assert "objects labelled lynx, wild-1" in alts
+    assert "objects labelled lynx, wild-2" not in alts
+    assert "no object on the disk" in paths.REPORT_PAGE.read_text()
+
+
+def test_page_shows_class_shares_as_a_stream(page: str) -> None:
+    """Each arm with a run has a stream of its class shares, which says in words how they went."""
+    labels = [svg["aria-label"] or "" for svg in Reader(page).of("svg") if "aria-label" in svg]
+    assert [one for one in labels if one.startswith("Class shares of ")] == [
+        "Class shares of tame, generations 0 to 1: cat from 90.0% to 81.8%; lynx from 10.0% to 18.2%",
+        "Class shares of wild, generations 0 to 2: cat from 90.0% to 100.0%; lynx from 10.0% to 0.0%",
+    ]
 
 
 def test_missing_verdict_is_a_users_error(page: str) -> None:

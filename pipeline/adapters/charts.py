@@ -16,7 +16,7 @@ from typing import Any, assert_never
 from pipeline.core import colours
 from pipeline.core.figures import ReliabilityBin
 from pipeline.core.judgements import Verdict
-from pipeline.core.report_charts import DASHES, Chart, Decline, DeclineChart, LineChart, ReliabilityChart
+from pipeline.core.report_charts import DASHES, Chart, Decline, DeclineChart, LineChart, ReliabilityChart, ShareChart
 from pipeline.core.reporting import Line, Point
 
 _INK, _GRID, _PAPER, _ALARM = "#3a4350", "#dde2e8", "#fffffe", "#b42318"
@@ -75,6 +75,8 @@ def _arms(chart: Chart) -> list[int]:
             return [chart.number]
         case DeclineChart():
             return [one.number for one in chart.declines]
+        case ShareChart():
+            return []
         case _:
             assert_never(chart)
 
@@ -87,6 +89,8 @@ def _draw(chart: Chart) -> str:
             return _canvas(chart, _box(chart.size, left=44), lambda axes: _draw_reliability(axes, chart))
         case DeclineChart():
             return _canvas(chart, _box(chart.size, left=44), lambda axes: _draw_declines(axes, chart))
+        case ShareChart():
+            return _canvas(chart, _box(chart.size), lambda axes: _draw_shares(axes, chart))
         case _:
             assert_never(chart)
 
@@ -280,6 +284,14 @@ def _draw_declines(axes: Any, chart: DeclineChart) -> None:
     )  # fmt: skip
     for one in chart.declines:
         _draw_decline(axes, one, last, chart.need)
+
+
+def _draw_shares(axes: Any, chart: ShareChart) -> None:
+    _generations(axes, chart.generations[-1], chart.font)
+    palette = [colours.class_colour(number) for number in range(len(chart.shares))]
+    axes.stackplot(chart.generations, *chart.shares, colors=palette, edgecolor=_PAPER, linewidth=0.6)
+    axes.set(xlim=(chart.generations[0], chart.generations[-1]), ylim=(0, 1))
+    axes.set_yticks([0, 0.5, 1], ["0", ".5", "1"])
 
 
 def _end(one: Decline) -> float:

@@ -95,7 +95,7 @@ def page(pixels: Pixels, boxes: Sequence[Box], *, alt: str, caption: tuple[str, 
     canvas = _resized(pixels, round(width * scale), round(height * scale))
     for box in sorted(boxes, key=lambda box: -box.width * box.height):
         _outline(canvas, box.corners(), colours.class_colour(box.class_id))
-    return _picture(canvas, alt=alt, caption=caption)
+    return encoded(canvas, alt=alt, caption=caption)
 
 
 def crop(
@@ -123,7 +123,7 @@ def crop(
     canvas = _resized(frame, _CROP, _CROP)
     around = ((left - start_x) / side, (top - start_y) / side, (right - start_x) / side, (bottom - start_y) / side)
     _outline(canvas, around, colours.class_colour(class_id))
-    return _picture(canvas, alt=alt, caption=caption)
+    return encoded(canvas, alt=alt, caption=caption)
 
 
 def beside(left: Picture, right: Picture, *, alt: str, caption: tuple[str, ...] = ()) -> Picture:
@@ -139,7 +139,7 @@ def beside(left: Picture, right: Picture, *, alt: str, caption: tuple[str, ...] 
     height = min(len(pixels) for pixels in both)
     scaled = [_resized(pixels, round(pixels.shape[1] * height / len(pixels)), height) for pixels in both]
     gap = np.full((height, _GAP, 3), 255, dtype=np.uint8)
-    return _picture(np.concatenate([scaled[0], gap, scaled[1]], axis=1), alt=alt, caption=caption)
+    return encoded(np.concatenate([scaled[0], gap, scaled[1]], axis=1), alt=alt, caption=caption)
 
 
 def _decoded(picture: Picture) -> Pixels:
@@ -167,8 +167,14 @@ def _outline(canvas: Pixels, corners: Sequence[float], colour: str) -> None:
     cv2.rectangle(canvas, (left, top), (right, bottom), colours.bgr(colour), thickness=2)
 
 
-def _picture(canvas: Pixels, *, alt: str, caption: tuple[str, ...]) -> Picture:
-    """Encode as PNG or JPEG, whichever is smaller."""
+def encoded(canvas: Pixels, *, alt: str, caption: tuple[str, ...] = ()) -> Picture:
+    """Pixels as they are, as PNG or JPEG, whichever is smaller.
+
+    Args:
+        canvas: BGR, shape (height, width, 3).
+        alt: what the picture shows, in words.
+        caption: lines under it.
+    """
     png = cv2.imencode(".png", canvas, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
     jpeg = cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
     kind, data = ("png", png) if len(png) <= len(jpeg) else ("jpeg", jpeg)

@@ -82,4 +82,20 @@ class DeclineChart:
     font: float = 11.5
 
 
-Chart = LineChart | ReliabilityChart | DeclineChart
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShareChart:
+    """The class shares of an arm's training data over its generations, as a stream.
+
+    Attributes:
+        generations: where the shares are known, ascending, two or more.
+        shares: of each class in the order of their ids, in [0, 1], one a generation.
+        size: width and height in pixels.
+    """
+
+    generations: tuple[int, ...]
+    shares: tuple[tuple[float, ...], ...]
+    size: tuple[int, int] = SMALL
+    font: float = 11.5
+
+
+Chart = LineChart | ShareChart | ReliabilityChart | DeclineChart

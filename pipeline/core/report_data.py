@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from pipeline.core import freshness
+from pipeline.core import freshness, reporting
 from pipeline.core.figures import Figure, Forecast, Freshness
 from pipeline.core.history import Record
-from pipeline.core.report_charts import SMALL, Decline, DeclineChart
+from pipeline.core.report_charts import SMALL, Decline, DeclineChart, ShareChart
 from pipeline.core.report_numbers import ABSENT, counted, listed, shown, significant
 from pipeline.core.report_page import (
     Badge,
@@ -30,7 +30,8 @@ from pipeline.core.report_tables import class_keys, figure_cell, share_panels, s
 from pipeline.core.report_words import badge
 from pipeline.core.reporting import ArmRecord, History, RunRecord
 
-_MOST = 12  # classes with a chart of their own
+_MOST = 12  # classes with a chart of their own, or in the words of one
+_DRAWN = 120  # generations of a stream: of more, evenly spaced ones
 _CHAINED = 30  # retired runs of an arm that the lineage names
 _COUNTED = 10  # newest generations whose boxes are written out; the charts have all
 _DAYS_TOLD_APART = 2  # days under which hours count
@@ -44,7 +45,11 @@ def classes(history: History) -> Topic:
         if any(one.warning for one in run.audit.forecasts)
     ]
     said = "; ".join(f"{arm.name}: {listed(names)}" for arm, names in warned)
-    blocks: list[Block] = [Bars(keys=class_keys(history), panels=share_panels(history))]
+    streams = tuple(_stream(arm, history.classes) for arm, _ in history.newest)
+    blocks: list[Block] = [
+        Drawings(drawings=streams, small=True),
+        Bars(keys=class_keys(history), panels=share_panels(history)),
+    ]
     drawings = _declines(history)
     if drawings:
         blocks.append(Drawings(drawings=drawings[:_MOST], small=True, note=_not_drawn(history, len(drawings))))
@@ -57,12 +62,37 @@ def classes(history: History) -> Topic:
         title="Classes in the training data, and their half-lives",
         summary=f"foreseen to fall under the boxes that the detector needs: {said}" if said
         else "no class is foreseen to vanish within the horizon",
-        lead="Shares of the training boxes by class, then boxes over the generations (dots), their half-life (dotted, "
-        "with its interval), and the generation in which they fall under what the detector needs (▼, with its 90 % "
-        "interval). A class that goes missing here cannot be learned.",
+        lead="Shares of the training boxes by class, of all generations as a stream and of the runs in params.yaml as "
+        "bars; then boxes over the generations (dots), their half-life (dotted, with its interval), and the generation "
+        "in which they fall under what the detector needs (▼, with its 90 % interval). A class that goes missing here "
+        "cannot be learned.",
         blocks=tuple(blocks),
         unfolded=bool(said),
     )  # fmt: skip
+
+
+def _stream(arm: ArmRecord, classes: Sequence[str]) -> Drawing:
+    """The class shares of an arm's line; a run without a box leaves a hole."""
+    found = [
+        (run.generation, {one.name: one.share for one in reporting.class_shares(audit)})
+        for run, audit in reporting.measured(arm)
+    ]
+    drawn = [*found[: -1 : -(-len(found) // _DRAWN)], found[-1]]
+    ends = [{name: _percent(shares.get(name)) for name in classes} for _, shares in (found[0], found[-1])]
+    told = "; ".join(f"{name} from {ends[0][name]} to {ends[1][name]}" for name in classes[:_MOST])
+    return Drawing(
+        title=arm.name,
+        note=f"class shares of the training boxes, generations 0 to {found[-1][0]}",
+        alt=f"Class shares of {arm.name}, generations 0 to {found[-1][0]}: {told}",
+        chart=ShareChart(
+            generations=tuple(generation for generation, _ in drawn),
+            shares=tuple(tuple(shares.get(name) or 0.0 for _, shares in drawn) for name in classes),
+        ),
+    )
+
+
+def _percent(share: float | None) -> str:
+    return ABSENT if share is None else f"{share:.1%}"
 
 
 def _declines(history: History) -> tuple[Drawing, ...]:

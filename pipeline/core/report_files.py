@@ -23,12 +23,35 @@ _DIGITS = 6
 _NAMED = 4  # absent classes that a summary names before it counts
 
 
+RUNS = "runs.json"  # all figures of every run
+
+
 def metrics(history: History) -> dict[str, dict[str, object]]:
-    """The telling figures of every run, by its name; a figure that is absent has no key."""
-    return {run.name: _metrics(run) for run in history.runs}
+    """The few figures by which experiments are told apart: of the base run, and of each arm's newest run.
+
+    They are the columns of ``dvc exp show``: every further one makes the others harder to find. A figure that is absent
+    has no key.
+    """
+    return {"base run": _telling(history.base)} | {arm.name: _telling(run) for arm, run in history.newest}
 
 
-def _metrics(run: RunRecord) -> dict[str, object]:
+def _telling(run: RunRecord) -> dict[str, object]:
+    losses = [test.loss for test in run.tests if test.loss is not None and test.figure.startswith("recall of ")]
+    figures = {
+        "map50_95": run.audit.map50_95.value,
+        "rare_recall": reporting.rare_recall(run.audit).value,
+        "largest_loss": max(losses, default=None),
+    }
+    known: dict[str, object] = {name: round(value, _DIGITS) for name, value in figures.items() if value is not None}
+    return known if run.verdict is None else {"verdict": str(run.verdict), "generation": run.generation} | known
+
+
+def figures(history: History) -> dict[str, dict[str, object]]:
+    """The figures of every run, by its name; a figure that is absent has no key."""
+    return {run.name: _figures(run) for run in history.runs}
+
+
+def _figures(run: RunRecord) -> dict[str, object]:
     audit = run.audit
     figures: dict[str, object] = {} if run.verdict is None else {"verdict": str(run.verdict)}
     for name, figure in (

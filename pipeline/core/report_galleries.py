@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.core import images, labels, lost, pictures, report_words
+from pipeline.core import images, labels, lost, object_strips, pictures, report_words
 from pipeline.core.errors import UserError
 from pipeline.core.figures import NearGroup, NearPair
 from pipeline.core.images import Pixels
@@ -27,6 +27,7 @@ from pipeline.core.reporting import RunRecord
 _GROUPS = 4  # groups of a run that are shown
 _IN_GROUP = 8  # items of a group that are shown
 _PAIRS = 8  # pairs of a run that are shown
+_OBJECTS = 14  # of a run in the strip of one class
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +93,41 @@ def pages(run: RunRecord, rows: Sequence[Row], classes: Sequence[str], most: int
 def _page(item: str, rows: Mapping[str, Row], classes: Sequence[str]) -> Picture | None:
     found = cut(item, rows)
     return None if found is None else found.picture(alt=report_words.page_alt(found.row, classes))
+
+
+def objects(run: RunRecord, rows: Sequence[Row], class_id: int, classes: Sequence[str]) -> Gallery:
+    """The first objects of one class on the images of a run, side by side in one picture.
+
+    Args:
+        run: the run.
+        rows: its own images.
+        class_id: of the objects, as they are labelled.
+        classes: class names by id.
+    """
+    name = classes[class_id]
+    boxes = sum(dict(row.boxes).get(class_id, 0) for row in rows)
+    made = object_strips.strip(rows, class_id, most=_OBJECTS, alt=f"objects labelled {name}, {run.name}")
+    missing = "no object on the disk" if boxes or not rows else f"no {name} at all"
+    return report_words.gallery(run, [made] if made else [], note=f"{boxes:,} labelled", missing=missing)
+
+
+def objects_topic(rows: Sequence[Sequence[Gallery]], name: str, *, note: str) -> Topic:
+    """One class over the generations, an arm after the other.
+
+    Args:
+        rows: of each arm, the real objects first.
+        name: of the class.
+        note: what is said of runs without pictures.
+    """
+    said = "; ".join(f"{one[-1].title}: {one[-1].note}" for one in rows)
+    return Topic(
+        title=f"{name}, generation by generation",
+        summary=said,
+        lead="Objects of the class that is rarest in the base run's training data, as they were labelled: real ones, "
+        f"then those that each generation made. {note}".strip(),
+        blocks=tuple(Pictures(style="strips", galleries=tuple(one)) for one in rows),
+        unfolded=True,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -195,7 +195,7 @@ class Drawings:
 class Pictures:
     """Rows of pictures in one frame; under ``keys``, the legend of their boxes."""
 
-    style: Literal["pages", "crops", "groups", "pairs"]
+    style: Literal["pages", "crops", "groups", "pairs", "strips"]
     galleries: tuple[Gallery, ...]
     keys: tuple[ColourKey, ...] = ()
     kind: Literal["pictures"] = "pictures"

@@ -201,7 +201,9 @@ def left_out(number: int, most: int, what: str, where: str) -> str:
     """What is said when there are more classes than the page shows; empty where it shows all."""
     if number <= most:
         return ""
-    return f"Of {number} {what}, the {most} with the largest loss of recall have {where}; reports/metrics.json has all."
+    return (
+        f"Of {number} {what}, the {most} with the largest loss of recall have {where}; reports/plots/runs.json has all."
+    )
 
 
 def rare_note(history: History) -> str:

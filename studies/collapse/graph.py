@@ -26,6 +26,7 @@ def text(here: Places) -> str:
     pattern = bounded.text(first, most=plain_yaml.MOST)
     stages = pattern[pattern.index("vars:") :]
     stages = _OWN.sub(rf"{here.here}/\1", stages).replace(_COMMAND, f"{_COMMAND}--study {here.name} ")
+    stages = stages.replace('"Collapse study:', f'"Collapse study, {here.name}:')
     depth = "/".join([".."] * len(here.here.parts))
     stages = re.sub(r"(?<=wdir: ).*", depth, stages)
     return _HEAD.format(command=here.command, first=first, pipeline=here.pipeline) + stages

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.chains.inputs import key
 from pipeline.core import files
 from pipeline.core.errors import UserError
-from studies.collapse import drawing, inputs, measuring, planning, settings, summarising, work
+from studies.collapse import drawing, inputs, measuring, planning, plotting, settings, summarising, work
 from studies.collapse.measuring import Generation, Measured
 from studies.collapse.settings import Cell, Study
 from studies.collapse.summarising import ClassRow, GenerationRow, SummaryRow
@@ -43,6 +43,8 @@ def write(study: Study) -> None:
         files.write_json(folder / STUDY, _described(study, cells, made))
         for name, text in drawing.draw(study, rows, classes, summary).items():
             files.write_text(folder / name, text)
+        for name, text in plotting.tables(classes, summary).items():
+            files.write_text(folder / plotting.FOLDER / name, text)
 
 
 def digest(study: Study) -> str:
