@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipeline.cli_ratio import ratio
 from pipeline.cli_schedule import schedule
 from pipeline.core.errors import UserError
 
@@ -39,6 +40,7 @@ def main() -> None:
     """Keep object detectors from forgetting the real world while they train on synthetic images."""
 
 
+main.add_command(ratio)
 main.add_command(schedule)
 
 

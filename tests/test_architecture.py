@@ -32,6 +32,9 @@ COMMAND_LINE = {
     "pipeline.initialising",
     "pipeline.probing",
     "pipeline.proposal_words",
+    "pipeline.ratio",
+    "pipeline.ratio_folders",
+    "pipeline.ratio_plan",
 }
 HEAVY = {
     "torch": {
