@@ -451,6 +451,12 @@ def test_mean_of_nothing() -> None:
     assert summarising.mean([None]).value is None
 
 
+def results() -> dict[str, bytes]:
+    """The files of the first study's results, by their names in there."""
+    here = PLACES.results
+    return {str(one.relative_to(here)): one.read_bytes() for one in here.rglob("*") if one.is_file()}
+
+
 def test_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables have a line a generation and class; they read back as they were written, and are the same again."""
     few: dict[str, Any] = {"crops": 2, "generations": 2, "grid": [study_builders.GRID | {"ratios": [0, 1]}]}
@@ -463,9 +469,9 @@ def test_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {row.arm for row in rows} == arms
     assert {row.vendi for row in rows if row.arm == "real"} == {None}  # what is made there is used by nobody
     assert len(summarising.read(PLACES.results / tables.CLASSES, ClassRow)) == 2 * len(rows)
-    before = {one.name: one.read_bytes() for one in PLACES.results.iterdir()}
+    before = results()
     tables.write(study)
-    assert {one.name: one.read_bytes() for one in PLACES.results.iterdir()} == before
+    assert results() == before
     assert max(len(data) for name, data in before.items() if name.endswith(".svg")) < 100_000
     drawn = {*drawing.CURVES.values(), drawing.HEAT, drawing.SHARES, drawing.OBJECTS}
     assert drawn <= set(before)

@@ -103,7 +103,7 @@ def test_install_where_nothing_is_missing(server: Server) -> None:
     """The uv on the PATH installs what is locked; no other is brought."""
     result = server.make()
     assert result.returncode == 0, result.stderr
-    assert server.log.read_text(encoding="utf-8") == "uv sync --locked\n"
+    assert server.log.read_text(encoding="utf-8") == "uv sync --locked --inexact\n"
     assert not (server.project / ".uv").exists()
 
 
@@ -119,7 +119,7 @@ def test_targets_install_first(server: Server, target: str, command: str) -> Non
     """The first make repro or make test installs, then runs."""
     assert server.make(target).returncode == 0
     log = server.log.read_text(encoding="utf-8").splitlines()
-    assert [line.rstrip() for line in log] == ["uv sync --locked", f"uv run --no-sync {command}"]
+    assert [line.rstrip() for line in log] == ["uv sync --locked --inexact", f"uv run --no-sync {command}"]
 
 
 @pytest.mark.parametrize("target", ["install", "repro", "test", "lint"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import csv
 from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
@@ -33,7 +34,7 @@ def pin(*runs: str, row: str | None = None, **verifying: str) -> str:
     found = yaml.safe_load(paths.PARAMS.read_text())
     found["pins"] |= dict.fromkeys(runs, row[:12])
     found["verify"] |= verifying
-    paths.PARAMS.write_text(yaml.safe_dump(found))
+    paths.PARAMS.write_text(json.dumps(found))  # YAML too, and a hash such as 60303e22 stays a text
     return row
 
 

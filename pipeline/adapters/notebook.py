@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -70,8 +71,25 @@ def legend(names: Sequence[str]) -> Shown:
 
 def drawing(chart: Chart) -> Shown:
     """A chart of the report."""
-    text = charts.standalone(chart)
-    return Shown(html=f"<div style='max-width:{chart.size[0]}px'>{text[text.index('<svg') :]}</div>")
+    return _image(charts.standalone(chart), width=f"{chart.size[0]}px")
+
+
+def svg(path: Path) -> Shown:
+    """A figure from a file.
+
+    Raises:
+        UserError: it is missing.
+    """
+    try:
+        return _image(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing. Run `uv run python -m studies.collapse table`.") from None
+
+
+def _image(text: str, width: str = "auto") -> Shown:
+    """An SVG as a picture of its own: what it says of style and ids then holds for itself alone."""
+    data = base64.b64encode(text.encode()).decode()
+    return Shown(html=f"<img src='data:image/svg+xml;base64,{data}' style='max-width:100%;width:{width}' alt=''>")
 
 
 def _row(parts: Sequence[str]) -> str:

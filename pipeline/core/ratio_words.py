@@ -51,8 +51,8 @@ class Trial:
 def table(trials: Iterable[Trial]) -> str:
     """All runs as CSV; what is absent is an empty field."""
     names = [one.name for one in fields(Trial)]
-    rows = [[_plain(getattr(trial, name)) for name in names] for trial in trials]
-    return "".join(files.csv_line(row) for row in [names, *rows])
+    rows: list[list[object]] = [[_plain(getattr(trial, name)) for name in names] for trial in trials]
+    return "".join(files.csv_line(row) for row in [[*names], *rows])
 
 
 def summary(found: Ratio) -> str:

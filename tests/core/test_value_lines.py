@@ -85,7 +85,7 @@ def test_a_missing_key_is_named() -> None:
 
 def test_values_on_several_lines_are_refused() -> None:
     """A value that is spread over lines, or that two keys share, is not guessed at."""
-    text = TEXT.replace("  generations: 5 #", "  generations: &five 5 #").replace("last: 5 #", "last: *five #")
+    text = TEXT.replace("  generations: 5 #", "  generations: &five 5 #").replace("last: 3 #", "last: *five #")
     with pytest.raises(UserError, match="cannot be changed in place"):
         value_lines.changed(text, {"mix.generations": 6})
 
