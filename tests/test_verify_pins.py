@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import csv
+import json
 from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path

@@ -76,19 +76,11 @@ def test_images_that_are_gone_are_not_all_asked_for(monkeypatch: pytest.MonkeyPa
     """Where a run's files are gone, no more images are tried than objects are shown."""
     tried: list[Path] = []
 
-<<<<<<< HEAD
-    def nothing(path: Path) -> list[labels.Box]:
-        tried.append(path)
-        return []
-
-    monkeypatch.setattr(labels, "read", nothing)
-=======
     def read(path: Path) -> list[labels.Box]:
         tried.append(path)
         return []
 
     monkeypatch.setattr(labels, "read", read)
->>>>>>> notebooks
     monkeypatch.setattr(images, "read", lambda _: np.zeros((8, 8, 3), dtype=np.uint8))
     assert object_strips.strip([builders.row(f"{name}") for name in range(50)], 0, most=3, alt="") is None
     assert len(tried) == 3
