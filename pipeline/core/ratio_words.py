@@ -52,7 +52,8 @@ def table(trials: Iterable[Trial]) -> str:
     """All runs as CSV; what is absent is an empty field."""
     names = [one.name for one in fields(Trial)]
     rows: list[list[object]] = [[_plain(getattr(trial, name)) for name in names] for trial in trials]
-    return "".join(files.csv_line(row) for row in [[*names], *rows])
+    head: list[object] = [*names]
+    return "".join(files.csv_line(row) for row in [head, *rows])
 
 
 def summary(found: Ratio) -> str:
