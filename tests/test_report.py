@@ -268,11 +268,11 @@ def test_metrics_are_few_and_of_the_newest_runs(page: str) -> None:
 
 
 def test_page_shows_the_rarest_class_over_the_generations(page: str) -> None:
-    """Each arm has a strip of real objects, then one of each of its runs, with what is labelled so."""
+    """Each arm has a strip of real objects of the class that is rarest on the real images, then one a run."""
     alts = [image["alt"] or "" for image in Reader(page).of("img")]
-    names = [alt.removeprefix("objects labelled lynx, ") for alt in alts if alt.startswith("objects labelled ")]
+    names = [alt.removeprefix("objects labelled cat, ") for alt in alts if alt.startswith("objects labelled ")]
     assert names == ["base", "tame-1", "base", "wild-1", "wild-2"]
-    assert "lynx, generation by generation" in Reader(page).text
+    assert "cat, generation by generation" in Reader(page).text
 
 
 def test_strips_of_images_that_are_gone(page: str) -> None:
@@ -280,8 +280,8 @@ def test_strips_of_images_that_are_gone(page: str) -> None:
     shutil.rmtree(RunPaths("wild-2").synthetic / "images")
     report.main()
     alts = [image["alt"] or "" for image in Reader(paths.REPORT_PAGE.read_text()).of("img")]
-    assert "objects labelled lynx, wild-1" in alts
-    assert "objects labelled lynx, wild-2" not in alts
+    assert "objects labelled cat, wild-1" in alts
+    assert "objects labelled cat, wild-2" not in alts
     assert "no object on the disk" in paths.REPORT_PAGE.read_text()
 
 
