@@ -18,7 +18,7 @@ import pytest
 from tests import diffusion_builders
 from tests.project import Project, accept, create, small
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 STAGE = ("python", "-m", "pipeline.generate", "--run", "guarded-1")
 PATIENCE = 1200.0  # seconds, of a machine that does much else
 STEPS = 1500  # some seconds more than until a training is kept for the first time
