@@ -3,8 +3,9 @@
 It sees a crop at half its side, two by two pixels as channels of one place, which takes half the time. And it learns
 appearance and size of an object together: beside the colours, two channels hold its width and height, the same
 everywhere. Sources: Ho, Jain & Abbeel 2020, "Denoising Diffusion Probabilistic Models"; Song, Meng & Ermon 2021,
-"Denoising Diffusion Implicit Models"; Nichol & Dhariwal 2021 (the cosine schedule); Salimans & Ho 2022 (prediction of
-v); Lin et al. 2024 (noise that ends as nothing but noise); Ho & Salimans 2022 (guidance without a classifier).
+"Denoising Diffusion Implicit Models"; Nichol & Dhariwal 2021 (the cosine schedule); Li & He 2025, "Back to Basics: Let
+Denoising Generative Models Denoise" (prediction of the crop); Hang et al. 2023 (the weight of an error by its noise);
+Lin et al. 2024 (noise that ends as nothing but noise); Ho & Salimans 2022 (guidance without a classifier).
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ class Model:
     """A trained model.
 
     Attributes:
-        net: predicts v.
+        net: predicts the crop.
         classes: its own number of each class id.
         scaling: of what it draws.
         settings: steps and guidance.

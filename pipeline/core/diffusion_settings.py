@@ -47,7 +47,7 @@ class Diffusion:
     steps: int = 600
     batch: int = 64
     learning_rate: float = 0.002
-    draw_steps: int = 25
+    draw_steps: int = 15
     guidance: float | None = None
     pages: int = 64
     mode: Mode = "crops"
