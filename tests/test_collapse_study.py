@@ -390,13 +390,17 @@ def test_a_killed_engine_leaves_no_stage_behind(tmp_path: Path) -> None:
 def test_parcels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a step needs goes as one parcel, links followed; what it wrote comes back, the note that it is done last."""
     study = study_builders.ready(tmp_path, monkeypatch)
+    for name in ("models/tiny.yaml", "generators/fog.py"):
+        files.write_text(Path(name), name)
     making.advance_base(study, 1, Runner())
     step = work.steps(study, CELL)[0]
     sent = ray_engine.pack(step.folder, ray_engine.contents(step.folder))
     elsewhere = tmp_path / "elsewhere"
     ray_engine.unpack(sent, elsewhere)
     assert (elsewhere / "data/train/base/weights.pt").read_text() == "weights of the base of seed 1"
-    assert not (elsewhere / "data/real").exists()  # it is sent once, for all
+    for sent_once in ("data/real", "models", "generators"):
+        assert (step.folder / sent_once).exists()
+        assert not (elsewhere / sent_once).exists()
     Runner()(replace(step, folder=elsewhere))
     wanted = [generation.progress(step.run), *generation.outs(step.run).values()]
     assert not step.done
