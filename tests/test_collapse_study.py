@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -419,6 +420,37 @@ def test_nobody_answers() -> None:
             with ray_engine.connected(address, Path()):
                 pass
     assert time.monotonic() - began < ray_engine.ANSWER + 1
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        pytest.param(None, "timed out", id="mute"),
+        pytest.param(b"", "something else than Ray", id="hangs up"),
+        pytest.param(b"HTTP/1.1 400 Bad Request\r\n", "something else than Ray", id="a web server"),
+    ],
+)
+def test_somebody_else_answers(monkeypatch: pytest.MonkeyPatch, said: bytes | None, wanted: str) -> None:
+    """Where something else than Ray listens, that too is an error within seconds: Ray itself would try for minutes."""
+    monkeypatch.setattr(ray_engine, "ANSWER", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(64)
+                if said is None:
+                    connection.recv(64)  # until the other side gives up
+                else:
+                    connection.sendall(said)
+
+        other = threading.Thread(target=serve, daemon=True)
+        other.start()
+        with pytest.raises(UserError, match=f"no Ray cluster answers at {address}: {wanted}"):  # noqa: SIM117
+            with ray_engine.connected(address, Path()):
+                pass
+        other.join(timeout=30)
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "here:there", "http://10.0.0.1:80/x", ":6379", ""])

@@ -28,6 +28,8 @@ from studies.collapse import generation, work
 from studies.collapse.work import Step
 
 ANSWER = 5.0  # seconds within which an address has to answer
+_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+_FRAME_HEAD, _SETTINGS = 9, 4  # bytes before a frame's content; its type
 _POLL = 1.0  # seconds
 _RETRIES = 4  # of a task whose node died
 _DATA = (Path("data/real"), Path("data/verified"))  # the same for all tasks
@@ -225,9 +227,27 @@ def _require_answer(address: str) -> None:
             f"--address {address!r}: wanted HOST:PORT of the cluster's head node, such as 10.0.0.1:6379, or auto."
         )
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER).close()
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER) as connection:
+            greeted = os.environ.get("RAY_USE_TLS") == "1" or _speaks_http2(connection)
     except (OSError, OverflowError) as error:
         raise _refusal(address, str(error)) from None
+    if not greeted:
+        raise _refusal(address, "something else than Ray listens there")
+
+
+def _speaks_http2(connection: socket.socket) -> bool:
+    """Whether whoever listens answers a greeting of HTTP/2, as Ray's head node does, whose protocol is gRPC.
+
+    Source: RFC 9113, sections 3.4 and 4.1: both sides begin with a frame of settings.
+    """
+    connection.sendall(_GREETING)
+    answer = b""
+    while len(answer) < _FRAME_HEAD:
+        more = connection.recv(_FRAME_HEAD - len(answer))
+        if not more:
+            return False
+        answer += more
+    return answer[3] == _SETTINGS
 
 
 def _refusal(address: str, reason: str) -> UserError:
