@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -172,19 +173,18 @@ def below(engine: subprocess.Popen[str], run: str) -> list[psutil.Process]:
     return found
 
 
+def is_in(one: Project, engine: subprocess.Popen[str], run: str, ended: str) -> bool:
+    """Whether an engine is at a run of the first cell, after the stage that is named, if any."""
+    return bool(below(engine, run)) and ended in {"", *stages_done(one, CELLS[0], run)}
+
+
 def test_cut_off_anywhere(made: Made, tmp_path: Path) -> None:
     """Killed in each stage of a generation and after it, the engine leaves no process; the results are the same."""
     again = start(tmp_path / "project")
     cell = CELLS[0]
     for ended, run in (("", "g1"), ("mix", "g1"), ("train", "g1"), ("", "g2")):
         process = again.start(sys.executable, "-m", "studies.collapse", "run", "--jobs", "1")
-        until(
-            lambda run=run, ended=ended, process=process: (
-                bool(below(process, run))
-                and (ended is None or ended == "audit" or ended in stages_done(again, cell, run))
-            ),
-            process,
-        )
+        until(partial(is_in, again, process, run, ended), process)
         stages = below(process, run)
         process.send_signal(signal.SIGKILL)
         process.wait()
