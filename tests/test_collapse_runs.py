@@ -210,6 +210,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
         pytest.skip("no small file system can be mounted here: that takes root")
     try:
         again = start(tmp_path / "project")
+        assert study(again, "plan").code == 0
         filler = tmp_path / "filler"
         with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
             while True:
