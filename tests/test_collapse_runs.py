@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import re
 import shutil
@@ -10,6 +12,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +57,27 @@ def study(one: Project, *arguments: str) -> Result:
     return one.run(sys.executable, "-m", "studies.collapse", *arguments, timeout=PATIENCE)
 
 
-def digests(one: Project) -> dict[str, str]:
-    """What the cells came to, by name."""
-    return {name: measuring.read(one.folder / PLACES.made_cell(name)).digest for name in CELLS}
+def digests(one: Project) -> dict[str, list[str]]:
+    """What the cells came to, by name: digests of data and predictions, and of the weights, bit by bit."""
+    return {
+        name: [
+            measuring.read(one.folder / PLACES.made_cell(name)).digest,
+            *(weights(one.folder / PLACES.work_cell(name) / f"data/train/{run}/weights.pt") for run in ("g1", "g2")),
+        ]
+        for name in CELLS
+    }
+
+
+def weights(path: Path) -> str:
+    """A digest of a detector's parameters; the file itself holds the time, too."""
+    from ultralytics.utils.patches import torch_load
+
+    held = torch_load(path, map_location="cpu")
+    tensors = (held["ema"] or held["model"]).state_dict()
+    found = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        found.update(name.encode() + tensor.numpy().tobytes())
+    return found.hexdigest()
 
 
 def until(found: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -76,60 +98,144 @@ def stages_done(one: Project, cell: str, run: str) -> set[str]:
     return set(note["stages"])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A study that the engine of processes has made, in two steps.
+
+    Attributes:
+        project: where it is.
+        part: what was said when one cell was made by name.
+        listed: the cells in the tables then.
+        both: exit codes and words of two engines that were then started side by side.
+    """
+
+    project: Project
+    part: Result
+    listed: set[str]
+    both: list[tuple[int, str]]
+
+
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A study that the engine of processes has made."""
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A study that was made in part, then by two engines at the same time."""
     found = start(tmp_path_factory.mktemp("processes") / "project")
-    done = study(found, "run", "--jobs", "2")
-    assert done.code == 0, done.output
-    return found
+    part = study(found, "run", "--only", "*-50-*")
+    listed = {line.split(",")[0] for line in table(found)[1:]}
+    engines = [found.start(sys.executable, "-m", "studies.collapse", "run", "--jobs", "2") for _ in range(2)]
+    words = [one.communicate(timeout=PATIENCE)[0] for one in engines]
+    both = [(one.returncode, text) for one, text in zip(engines, words, strict=True)]
+    return Made(project=found, part=part, listed=listed, both=both)
 
 
-def test_nothing_is_left_to_do(made: Project) -> None:
+def table(one: Project) -> list[str]:
+    """The lines of the table of generations."""
+    path = one.folder / PLACES.results / "generations.csv"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_a_part(made: Made) -> None:
+    """Cells are made by name, and the tables then hold what is there."""
+    assert made.part.code == 0, made.part.output
+    assert made.listed == {"base-1", CELLS[0]}
+
+
+def test_two_engines_at_once(made: Made) -> None:
+    """A second engine in the same folder waits where the first one works, and nothing is made twice."""
+    for code, words in made.both:
+        assert code == 0, words
+    began = [line for _, words in made.both for line in words.splitlines() if ", generation " in line]
+    assert sorted(began) == [f"collapse: {CELLS[1]}, generation {number} of 2" for number in (1, 2)]
+    assert {line.split(",")[0] for line in table(made.project)[1:]} == {"base-1", *CELLS}
+
+
+def test_nothing_is_left_to_do(made: Made) -> None:
     """What the engine made is what `dvc repro` would have: it finds nothing to do, and results are there."""
-    done = made.run("dvc", "repro", str(PLACES.pipeline), timeout=PATIENCE)
+    done = made.project.run("dvc", "repro", str(PLACES.pipeline), timeout=PATIENCE)
     assert (done.code, done.executed) == (0, []), done.output
-    assert (made.folder / PLACES.results / "generations.csv").exists()
-    page = study(made, "page")
+    page = study(made.project, "page")
     assert page.code == 0, page.output
-    assert "not tested" in (made.folder / places.PAGE).read_text()
+    assert "not tested" in (made.project.folder / places.PAGE).read_text()
 
 
-def test_other_pipelines_leave_it_alone(made: Project) -> None:
+def test_other_pipelines_leave_it_alone(made: Made) -> None:
     """A plain `dvc repro` does not run the study."""
-    done = made.run("dvc", "repro", "--dry", timeout=PATIENCE)
+    done = made.project.run("dvc", "repro", "--dry", timeout=PATIENCE)
     assert "studies/collapse" not in done.output
 
 
-def test_cut_off(made: Project, tmp_path: Path) -> None:
-    """Killed in a generation, the engine leaves no process behind; DVC goes on from there, to the same results."""
+def below(engine: subprocess.Popen[str], run: str) -> list[psutil.Process]:
+    """The processes of one run that an engine has started."""
+    found = []
+    for one in psutil.Process(engine.pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if {"--run", run} <= set(one.cmdline()):
+                found.append(one)
+    return found
+
+
+def is_in(one: Project, engine: subprocess.Popen[str], run: str, ended: str) -> bool:
+    """Whether an engine is at a run of the first cell, after the stage that is named, if any."""
+    return bool(below(engine, run)) and ended in {"", *stages_done(one, CELLS[0], run)}
+
+
+def test_cut_off_anywhere(made: Made, tmp_path: Path) -> None:
+    """Killed in each stage of a generation and after it, the engine leaves no process; the results are the same."""
     again = start(tmp_path / "project")
-    cell = CELLS[1]
-    process = again.start(sys.executable, "-m", "studies.collapse", "run", "--jobs", "1")
-    until(lambda: "generate" in stages_done(again, cell, "g2"), process)
-    stages = [one for one in psutil.Process(process.pid).children(recursive=True) if "--run" in one.cmdline()]
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert stages
-    _, alive = psutil.wait_procs(stages, timeout=30)
-    assert alive == []
+    cell = CELLS[0]
+    for ended, run in (("", "g1"), ("mix", "g1"), ("train", "g1"), ("", "g2")):
+        process = again.start(sys.executable, "-m", "studies.collapse", "run", "--jobs", "1")
+        until(partial(is_in, again, process, run, ended), process)
+        stages = below(process, run)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        _, alive = psutil.wait_procs(stages, timeout=30)
+        assert alive == []
     before = (again.folder / PLACES.work_cell(cell) / "data/train/g1/weights.pt").stat().st_mtime_ns
-    done = again.run("dvc", "repro", str(PLACES.pipeline), timeout=PATIENCE)
+    (again.folder / PLACES.pipeline.with_suffix(".lock")).write_text("schema: '2.0'\nstages:\n  data:\n    cmd: 'pyth")
+    (again.folder / ".dvc/tmp/rwlock").write_text('{"read": {"')
+    done = study(again, "run", "--jobs", "1")
     assert done.code == 0, done.output
     assert (again.folder / PLACES.work_cell(cell) / "data/train/g1/weights.pt").stat().st_mtime_ns == before
-    assert digests(again) == digests(made)
+    assert digests(again) == digests(made.project)
+    done = again.run("dvc", "repro", str(PLACES.pipeline), timeout=PATIENCE)
+    assert (done.code, done.executed) == (0, []), done.output
 
 
-def test_a_deleted_work_folder(made: Project, tmp_path: Path) -> None:
+def test_a_full_disk(tmp_path: Path) -> None:
+    """A disk that is full is said in a sentence, and with room again the study begins where it was."""
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=60m", "tmpfs", tmp_path], check=False, capture_output=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip("no small file system can be mounted here: that takes root")
+    try:
+        again = start(tmp_path / "project")
+        assert study(again, "plan").code == 0
+        filler = tmp_path / "filler"
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(1 << 10))
+        full = study(again, "run")
+        filler.unlink()
+        done = again.run("dvc", "repro", f"{PLACES.pipeline}:data", timeout=PATIENCE)
+    finally:
+        subprocess.run(["umount", "--lazy", tmp_path], check=True)
+    assert full.code == 1
+    assert re.search("disk is full|No space left", full.output), full.output
+    assert "Traceback" not in full.output
+    assert done.code == 0, done.output
+
+
+def test_a_deleted_work_folder(made: Made, tmp_path: Path) -> None:
     """Images and weights may be deleted: nothing has to be made again for that."""
     moved = tmp_path / "work"
-    shutil.move(made.folder / PLACES.work, moved)
+    shutil.move(made.project.folder / PLACES.work, moved)
     try:
-        done = made.run("dvc", "repro", str(PLACES.pipeline), timeout=PATIENCE)
+        done = made.project.run("dvc", "repro", str(PLACES.pipeline), timeout=PATIENCE)
         assert (done.code, done.executed) == (0, []), done.output
     finally:
-        shutil.rmtree(made.folder / PLACES.work, ignore_errors=True)
-        shutil.move(moved, made.folder / PLACES.work)
+        shutil.rmtree(made.project.folder / PLACES.work, ignore_errors=True)
+        shutil.move(moved, made.project.folder / PLACES.work)
 
 
 @pytest.fixture
@@ -146,7 +252,7 @@ def nodes() -> Iterator[subprocess.Popen[str]]:
     process.wait(timeout=120)
 
 
-def test_ray(made: Project, nodes: subprocess.Popen[str], tmp_path: Path) -> None:
+def test_ray(made: Made, nodes: subprocess.Popen[str], tmp_path: Path) -> None:
     """On a cluster, with a node killed in the middle of a generation, the results are those of the processes."""
     assert nodes.stdin
     assert nodes.stdout
@@ -164,6 +270,6 @@ def test_ray(made: Project, nodes: subprocess.Popen[str], tmp_path: Path) -> Non
         time.sleep(0.1)
     output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, output
-    assert digests(again) == digests(made)
+    assert digests(again) == digests(made.project)
     done = again.run("dvc", "repro", str(PLACES.pipeline), timeout=PATIENCE)
     assert (done.code, done.executed) == (0, []), done.output

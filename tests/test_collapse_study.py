@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -384,13 +385,17 @@ def test_a_killed_engine_leaves_no_stage_behind(tmp_path: Path) -> None:
 def test_parcels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a step needs goes as one parcel, links followed; what it wrote comes back, the note that it is done last."""
     study = study_builders.ready(tmp_path, monkeypatch)
+    for name in ("models/tiny.yaml", "generators/fog.py"):
+        files.write_text(Path(name), name)
     making.advance_base(study, 1, Runner())
     step = work.steps(study, CELL)[0]
     sent = ray_engine.pack(step.folder, ray_engine.contents(step.folder))
     elsewhere = tmp_path / "elsewhere"
     ray_engine.unpack(sent, elsewhere)
     assert (elsewhere / "data/train/base/weights.pt").read_text() == "weights of the base of seed 1"
-    assert not (elsewhere / "data/real").exists()  # it is sent once, for all
+    for sent_once in ("data/real", "models", "generators"):
+        assert (step.folder / sent_once).exists()
+        assert not (elsewhere / sent_once).exists()
     Runner()(replace(step, folder=elsewhere))
     wanted = [stages.progress(step.run), *stages.outs(step.run).values()]
     assert not step.done
@@ -409,6 +414,37 @@ def test_nobody_answers() -> None:
             with ray_engine.connected(address, Path()):
                 pass
     assert time.monotonic() - began < ray_engine.ANSWER + 1
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        pytest.param(None, "timed out", id="mute"),
+        pytest.param(b"", "something else than Ray", id="hangs up"),
+        pytest.param(b"HTTP/1.1 400 Bad Request\r\n", "something else than Ray", id="a web server"),
+    ],
+)
+def test_somebody_else_answers(monkeypatch: pytest.MonkeyPatch, said: bytes | None, wanted: str) -> None:
+    """Where something else than Ray listens, that too is an error within seconds: Ray itself would try for minutes."""
+    monkeypatch.setattr(ray_engine, "ANSWER", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(64)
+                if said is None:
+                    connection.recv(64)  # until the other side gives up
+                else:
+                    connection.sendall(said)
+
+        other = threading.Thread(target=serve, daemon=True)
+        other.start()
+        with pytest.raises(UserError, match=f"no Ray cluster answers at {address}: {wanted}"):  # noqa: SIM117
+            with ray_engine.connected(address, Path()):
+                pass
+        other.join(timeout=30)
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "here:there", "http://10.0.0.1:80/x", ":6379", ""])

@@ -28,9 +28,12 @@ from pipeline.core import files
 from pipeline.core.errors import UserError
 
 ANSWER = 5.0  # seconds within which an address has to answer
+_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+_FRAME_HEAD, _SETTINGS = 9, 4  # bytes before a frame's content; its type
 _POLL = 1.0  # seconds
 _RETRIES = 4  # of a task whose node died
 _DATA = (Path("data/real"), Path("data/verified"))  # the same for all tasks
+_NAMED = (Path("models"), Path("generators"))  # of the project, which settings may name; likewise
 _SEEN = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}  # a node's GPUs, by tasks that have asked for none
 _CODE = ("pipeline", "studies/collapse")
 _KEPT_OUT = {".tailwatch", LOG, "__pycache__"}
@@ -49,7 +52,7 @@ class Cluster:
     _ray: Any
     _task: Any
     _folder: Path
-    _data: Any = None
+    _shared: tuple[Any, ...] = ()
     _stopped: threading.Event = field(default_factory=threading.Event)
 
     def stop(self) -> None:
@@ -62,13 +65,13 @@ class Cluster:
         Raises:
             UserError: a stage failed there, or the nodes died too often.
         """
-        if self._data is None:
-            self._data = self._ray.put(pack(self._folder, _DATA))
+        if not self._shared:
+            self._shared = (self._ray.put(pack(self._folder, _DATA)), self._ray.put(pack(Path(), _NAMED)))
         state = pack(step.folder, contents(step.folder))
         task = self._task.options(num_cpus=step.threads, name=step.what)
         errors = self._ray.exceptions
         try:
-            result = self._waited_for(task.remote(_fields(step), self._data, state))
+            result = self._waited_for(task.remote(_fields(step), state, *self._shared))
         except errors.RayTaskError as error:
             if isinstance(error.cause, UserError):
                 raise UserError(str(error.cause)) from None
@@ -125,13 +128,14 @@ def connected(address: str, data: Path) -> Iterator[Cluster]:
             ray.shutdown()
 
 
-def remote_step(fields: dict[str, Any], data: bytes, state: bytes) -> bytes:
+def remote_step(fields: dict[str, Any], state: bytes, data: bytes, named: bytes) -> bytes:
     """Run one step in a folder of its own, on the node that this is called on; gives what its stages wrote.
 
     Args:
         fields: of the step.
-        data: the study's real images, as a zip file.
         state: what is in the step's folder, as a zip file.
+        data: the study's real images, likewise.
+        named: the project's models and generators, likewise.
 
     Raises:
         UserError: a stage failed.
@@ -142,7 +146,7 @@ def remote_step(fields: dict[str, Any], data: bytes, state: bytes) -> bytes:
     root = Path(next(iter(studies.__path__))).parent
     with tempfile.TemporaryDirectory(prefix="tailwatch-step-") as name:
         folder = Path(name)
-        for one in (data, state):
+        for one in (data, named, state):
             unpack(one, folder)
         execute(step, root=root, folder=folder)
         wanted = [stages.progress(step.run), *stages.outs(step.run).values()]
@@ -186,7 +190,9 @@ def _fields(step: Step) -> dict[str, Any]:
 
 def contents(folder: Path) -> list[Path]:
     """What is in a step's folder, but for logs, locks and what is the same in all folders."""
-    top = [Path(one.name) for one in sorted(folder.iterdir()) if one.name not in {*_KEPT_OUT, "data"}]
+    top = [
+        Path(one.name) for one in sorted(folder.iterdir()) if one.name not in {*_KEPT_OUT, "data", *map(str, _NAMED)}
+    ]
     inner = [Path("data") / one.name for one in sorted((folder / "data").iterdir())]
     return [*top, *(one for one in inner if one not in _DATA)]
 
@@ -221,9 +227,27 @@ def _require_answer(address: str) -> None:
             f"--address {address!r}: wanted HOST:PORT of the cluster's head node, such as 10.0.0.1:6379, or auto."
         )
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER).close()
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER) as connection:
+            greeted = os.environ.get("RAY_USE_TLS") == "1" or _speaks_http2(connection)
     except (OSError, OverflowError) as error:
         raise _refusal(address, str(error)) from None
+    if not greeted:
+        raise _refusal(address, "something else than Ray listens there")
+
+
+def _speaks_http2(connection: socket.socket) -> bool:
+    """Whether whoever listens answers a greeting of HTTP/2, as Ray's head node does, whose protocol is gRPC.
+
+    Source: RFC 9113, sections 3.4 and 4.1: both sides begin with a frame of settings.
+    """
+    connection.sendall(_GREETING)
+    answer = b""
+    while len(answer) < _FRAME_HEAD:
+        more = connection.recv(_FRAME_HEAD - len(answer))
+        if not more:
+            return False
+        answer += more
+    return answer[3] == _SETTINGS
 
 
 def _refusal(address: str, reason: str) -> UserError:
