@@ -204,7 +204,7 @@ def as_text(found: Plan) -> str:
                      f"{found.few() * each / 3600:.2g} to {found.most() * each / 3600:.2g} hours, less what is "
                      "there already.")  # fmt: skip
     else:
-        lines.append("What a training takes here is not known yet: `--trainings 1` makes the first one, and tells.")
+        lines.append("What a training takes here is not known before the first one; `--minutes` ends a call in time.")
     return "\n".join(lines)
 
 
