@@ -138,7 +138,7 @@ def here(step: Step) -> None:
     steps.execute(step, root=Path.cwd())
 
 
-def find(plan: Plan, budget: Budget, run: Runner = here) -> Ratio:
+def find(plan: Plan, budget: Budget, run: Runner) -> Ratio:
     """Make the trainings that the answer takes, or as many as the budget has, and write what is known then.
 
     Raises:
