@@ -117,7 +117,7 @@ def trained(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Trained:
     """Stages that take no time, in a project that is ready."""
     assert folder.is_dir()
     found = Trained()
-    monkeypatch.setattr(ratio, "_measured", lambda step, plan: found.measured(step, plan))
+    monkeypatch.setattr(ratio, "_measured", found.measured)
     monkeypatch.setattr(ratio, "here", found)
     return found
 
@@ -248,7 +248,7 @@ def test_a_level_of_number_sees_few_real_images(trained: Trained) -> None:
 
 
 def test_settings_of_a_level(trained: Trained) -> None:
-    """A level's mixture has its share of real images in a fixed total, by the arm's policy, with a seed a generation."""
+    """A level has its share of real images in a fixed total, by the arm's policy, and each generation its seed."""
     find(trained, replace(WANTED, generations=2))
     value = yaml.safe_load((ratio_plan.WORK / "share-20-2" / paths.PARAMS).read_text())
     assert value["arms"] == {"guarded": {"policy": "accumulate", "ratio": 0.5}}
