@@ -101,7 +101,7 @@ class Trained:
         kind, *_ = step.folder.name.split("-")
         real = plan.total if kind == "real" else int(step.folder.name.split("-")[1])
         chance = np.random.default_rng(sum(map(ord, str(step.folder) + step.run)))
-        value = 0.7 - self.loss * (real < self.enough) + 0.004 * chance.normal()
+        value = 0.7 - self.loss * (kind != "real" and real < self.enough) + 0.004 * chance.normal()
         drawn = value + 0.004 * chance.normal(size=(100, 1))
         names = {"image_id": [f"{n:03}" for n in range(TEST)], "box": range(TEST), "class_id": [1] * TEST}
         side = Side(
