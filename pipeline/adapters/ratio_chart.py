@@ -103,9 +103,10 @@ def _draw(panel: Any, points: Sequence[tuple[LevelFound, FigureFound]]) -> None:
         places, lows, highs = (list(part) for part in zip(*banded, (1.0, 0.0, 0.0), strict=True))
         panel.fill_between(places, lows, highs, color=colour, alpha=0.15, linewidth=0)
         panel.vlines(places[:-1], lows[:-1], highs[:-1], color=colour, linewidth=1.2, alpha=0.7)
+    style = {"markersize": 7, "color": colour, "markeredgecolor": _PAPER, "markeredgewidth": 1, "linestyle": "none"}
     for one, figure in known:
-        panel.plot([math.sqrt(one.level.share)], [figure.loss], marker=_MARKERS[one.judgement.outcome], markersize=7, color=colour,
-                   markeredgecolor=_PAPER, markeredgewidth=1, linestyle="none", clip_on=False, zorder=5)  # fmt: skip
+        marker = _MARKERS[one.judgement.outcome]
+        panel.plot([math.sqrt(one.level.share)], [figure.loss], marker=marker, **style, clip_on=False, zorder=5)
     panel.plot([1.0], [0.0], marker="s", markersize=5, color=_INK, linestyle="none", clip_on=False, zorder=5)
 
 
