@@ -65,7 +65,7 @@ def ratio(
         with project_lock.exclusive("tailwatch ratio"):
             plan = ratio_plan.plan(wanted)
             stage.report(ratio_plan.as_text(plan))
-            found = finding.find(plan, finding.Budget(trainings=trainings, end=end))
+            found = finding.find(plan, finding.Budget(trainings=trainings, end=end), finding.here)
     except KeyboardInterrupt:
         stage.report("interrupted; nothing was half written. Run the same command again to go on.")
         sys.exit(130)

@@ -36,7 +36,7 @@ from pipeline.core.paths import RunPaths
 from pipeline.core.ratio_judging import FigureFound
 from pipeline.core.ratio_monotony import Sides
 from pipeline.core.ratio_records import Answer, Cost, Level, LevelFound, Question, Ratio
-from pipeline.core.ratio_search import Tried
+from pipeline.core.ratio_search import Next, Tried
 from pipeline.core.ratio_words import Trial
 from pipeline.ratio_plan import Plan
 
@@ -138,7 +138,7 @@ def here(step: Step) -> None:
     steps.execute(step, root=Path.cwd())
 
 
-def find(plan: Plan, budget: Budget, run: Runner = here) -> Ratio:
+def find(plan: Plan, budget: Budget, run: Runner) -> Ratio:
     """Make the trainings that the answer takes, or as many as the budget has, and write what is known then.
 
     Raises:
@@ -168,32 +168,29 @@ def as_json() -> str:
 
 def _search(session: Session, question: Question, stopped: str) -> tuple[Answer, str]:
     plan = session.plan
-    levels, rule = plan.levels[question], plan.rule
+    levels = plan.levels[question]
     tried: list[LevelFound] = []
     sides: list[Sides] = []
-    while not stopped:
-        outcomes = [Tried(position=levels.index(one.level), outcome=one.judgement.outcome) for one in tried]
-        wanted = ratio_search.following(len(levels), outcomes, alpha=rule.alpha)
-        if wanted is None:
-            break
+    while (wanted := _following(plan, levels, tried)) is not None and not stopped:
         try:
             found, side = _try(session, question, levels[wanted.position], wanted.alpha)
         except Spent as end:
             stopped = str(end)
-            break
+            continue
         stage.report(f"ratio: {question} {found.level.share:.3g}: {found.judgement.outcome}; {found.judgement.why}")
         tried.append(found)
         sides.append(side)
-    left = ratio_search.following(
-        len(levels), [Tried(position=levels.index(one.level), outcome=one.judgement.outcome) for one in tried],
-        alpha=rule.alpha,
-    )  # fmt: skip
-    pairs, against = ratio_monotony.check(sides, plan.rare, rule)
+    pairs, against = ratio_monotony.check(sides, plan.rare, plan.rule)
     answer = Answer(
-        question=question, levels=levels, tried=tuple(tried), finished=left is None, pairs=pairs,
+        question=question, levels=levels, tried=tuple(tried), finished=wanted is None, pairs=pairs,
         contradictions=against,
     )  # fmt: skip
     return answer, stopped
+
+
+def _following(plan: Plan, levels: Sequence[Level], tried: Sequence[LevelFound]) -> Next | None:
+    outcomes = [Tried(position=levels.index(one.level), outcome=one.judgement.outcome) for one in tried]
+    return ratio_search.following(len(levels), outcomes, alpha=plan.rule.alpha)
 
 
 def _try(session: Session, question: Question, level: Level, alpha: float) -> tuple[LevelFound, Sides]:
@@ -219,17 +216,17 @@ def _try(session: Session, question: Question, level: Level, alpha: float) -> tu
 
 def _measured(step: Step, plan: Plan) -> tuple[Side, _Measured]:
     """A run as it is compared: all seeds with the same resamples of the test images, for these are the same."""
-    here = RunPaths(step.run)
-    audit = audits.read(step.folder / here.figures)
+    outs = RunPaths(step.run)
+    audit = audits.read(step.folder / outs.figures)
     test = [row for row in manifest.read(step.folder / paths.VERIFIED_HELD_OUT) if row.split == "test"]
-    table = detections.read(step.folder / here.predictions)
+    table = detections.read(step.folder / outs.predictions)
     evaluated = evaluation.evaluate(table, test, classes=len(audit.classes))
     drawn = evaluation.resamples(
         evaluated, test, seed=plan.settings.seed, replicates=plan.settings.audit.replicates
     )  # fmt: skip
     both = evaluation.mean_precision(metrics.average_precision(evaluated.matches, weights=drawn))
     side = comparisons.side(
-        step.what, detections.read(step.folder / here.boxes, classes=len(audit.classes)),
+        step.what, detections.read(step.folder / outs.boxes, classes=len(audit.classes)),
         pd.DataFrame({"map50_95": both[:, 0]}), audit.seed_map50_95, images=audit.test_images,
     )  # fmt: skip
     figures = {comparisons.MAP: audit.map50_95.value, "mAP50": audit.map50.value}

@@ -14,8 +14,6 @@ from pipeline.core.ratio_records import Level, Question
 from pipeline.ratio_plan import WORK, Plan
 
 VERSION = 1  # of what a folder has in it; raised when runs of older ones must not be gone on with
-_BASE = ("mix-base", "train-base", "audit-base")
-_CHAIN = ("generate", "mix", "train", "audit")
 
 
 def reference(plan: Plan, seed: int) -> Step:
@@ -47,10 +45,11 @@ def chain(plan: Plan, question: Question, level: Level, seed: int) -> list[Step]
         drawn, first = _narrow(folder, level.real, value["seed"]), 0
     steps.settle(folder, value)
     key, found = _base_key(plan, _value(plan, seed), drawn), []
-    digest = inputs.collect(_CHAIN, value)
     for number in range(plan.generations + 1):
         # a chain that is made longer keeps what it has
-        key = key if number == 0 else inputs.key(key, digest, level.real, level.synthetic, plan.policy, number)
+        key = (
+            key if number == 0 else inputs.key(key, plan.chain_inputs, level.real, level.synthetic, plan.policy, number)
+        )
         what = f"{level.real} of {plan.total} images real ({question}), seed {seed}, generation {number}"
         found.append(Step(folder=folder, run=run_name(number), key=key, threads=plan.threads, what=what))
     steps.clear(found[first:])
@@ -83,8 +82,6 @@ def _value(plan: Plan, seed: int) -> dict[str, Any]:
 
 def _arranged(plan: Plan, level: Level, seed: int) -> dict[str, Any]:
     value = _value(plan, seed)
-    value["generate"]["images"] = plan.total
-    value["mix"]["total"] = plan.total
     value["arms"] = {plan.arm: {"policy": plan.policy, "ratio": level.synthetic / plan.total}}
     value["runs"] = {
         # a seed of its own each: how much trainings differ by chance is part of what is measured
@@ -95,7 +92,7 @@ def _arranged(plan: Plan, level: Level, seed: int) -> dict[str, Any]:
 
 
 def _base_key(plan: Plan, value: dict[str, Any], drawn: str) -> str:
-    return inputs.key(VERSION, inputs.collect(_BASE, value), plan.data, plan.threads, value["seed"], drawn)
+    return inputs.key(VERSION, plan.base_inputs, plan.data, plan.threads, value["seed"], drawn)
 
 
 def _narrow(folder: Path, number: int, seed: int) -> str:

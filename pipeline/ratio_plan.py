@@ -69,6 +69,8 @@ class Plan:
         test: test images.
         threads: cores of a training.
         data: digest of the real images and their labels.
+        base_inputs: digest of settings and code of a base's stages.
+        chain_inputs: the same of a chain's.
     """
 
     settings: Params
@@ -85,6 +87,8 @@ class Plan:
     test: int
     threads: int
     data: str
+    base_inputs: str
+    chain_inputs: str
 
     @property
     def policy(self) -> str:
@@ -151,13 +155,17 @@ def plan(wanted: Wanted) -> Plan:
     }  # fmt: skip
     needed = ratio_judging.boxes_needed(rule, alpha=_first_alpha(rule, len(grid)))
     rare, untestable = _rare(settings, real, test, names, needed)
+    value = _plain(arm, total=len(real))
     return Plan(
-        settings=settings, value=_plain(arm), arm=arm, questions=wanted.questions, levels=levels, total=len(real),
+        settings=settings, value=value, arm=arm, questions=wanted.questions, levels=levels, total=len(real),
         generations=wanted.generations, rule=rule, rare=rare, untestable=untestable, needed=needed, test=len(test),
         threads=cores(), data=inputs.key(*(inputs.tree(one) for one in _FILES)),
+        base_inputs=inputs.key(inputs.collect(_BASE, value)), chain_inputs=inputs.key(inputs.collect(_CHAIN, value)),
     )  # fmt: skip
 
 
+_BASE = ("mix-base", "train-base", "audit-base")
+_CHAIN = ("generate", "mix", "train", "audit")
 _FILES = (TrainingPaths().real, paths.VERIFIED_HELD_OUT, paths.REAL_CLASSES)
 
 
@@ -204,7 +212,7 @@ def as_text(found: Plan) -> str:
                      f"{found.few() * each / 3600:.2g} to {found.most() * each / 3600:.2g} hours, less what is "
                      "there already.")  # fmt: skip
     else:
-        lines.append("What a training takes here is not known yet: `--trainings 1` makes the first one, and tells.")
+        lines.append("What a training takes here is not known before the first one; `--minutes` ends a call in time.")
     return "\n".join(lines)
 
 
@@ -263,13 +271,14 @@ def _rare(
     return tested, {name: boxes[one] for one, name in sorted(ids.items()) if one not in tested}
 
 
-def _plain(arm: str) -> dict[str, Any]:
-    """The project's params.yaml as plain values, without runs; files that it names are found from every folder."""
+def _plain(arm: str, *, total: int) -> dict[str, Any]:
+    """The project's params.yaml for all folders: without runs, and files that it names are found from each of them."""
     value: dict[str, Any] = plain_yaml.load(bounded.text(paths.PARAMS, most=plain_yaml.MOST))
     value |= {"arms": {arm: value["arms"][arm]}, "runs": {}, "pins": {}}
     value.pop("anchors", None)
     value["train"]["seeds"] = 1  # seeds are this command's own business
-    value["nightly"] = {}
+    value["nightly"] = {}  # which may name other arms
+    value["generate"]["images"] = value["mix"]["total"] = total
     for section, key in ((value["train"], "model"), (value["generate"].get("diffusion", {}), "weights")):
         if section.get(key) and Path(section[key]).exists():
             section[key] = str(Path(section[key]).absolute())

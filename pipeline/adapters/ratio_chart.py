@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ _LEFT, _TOP, _BOTTOM, _RIGHT = 58, 34, 46, 10
 _HEAD = 20  # over each row: its question
 _MOST = 4  # figures: mAP50-95 and the rare classes that lose most
 _INK, _ALARM, _PAPER = "#3a4350", "#b42318", "#fffffe"
+_TICKS = (0.0, 0.05, 0.25, 0.5, 1.0)  # the axis goes by the square root: what matters lies near none
 _MARKERS = {"non-inferior": "o", "inferior": "X", "open": "D"}
 _TITLES = {"share": "Share of real images in the mixture", "number": "Real images that there are"}
 
@@ -77,9 +79,8 @@ def _panel(panel: Any, found: Ratio, answer: Answer, name: str, span: tuple[floa
     panel.set(ylim=(low - room, high + room), xlim=(-0.04, 1.06))
     panel.grid(axis="y", color="#dde2e8", linewidth=0.8)
     panel.set_title(name, loc="left", color=_INK, fontsize=11, parse_math=False)
-    shares = [0.0, 0.25, 0.5, 0.75, 1.0]
-    told = [f"{one:g}" if answer.question == "share" else f"{round(one * found.total)}" for one in shares]
-    panel.set_xticks(shares, told)
+    told = [f"{one:g}" if answer.question == "share" else f"{round(one * found.total)}" for one in _TICKS]
+    panel.set_xticks([math.sqrt(one) for one in _TICKS], told)
     panel.set_xlabel("share of real images" if answer.question == "share" else "real images", color=_INK, fontsize=10)
     panel.set_ylabel("loss", color=_INK, fontsize=10)
     margin = found.map_margin if name == "mAP50-95" else found.recall_margin
@@ -91,10 +92,10 @@ def _panel(panel: Any, found: Ratio, answer: Answer, name: str, span: tuple[floa
 def _draw(panel: Any, points: Sequence[tuple[LevelFound, FigureFound]]) -> None:
     colour = colours.arm_colour(0)
     known = [(one, figure) for one, figure in points if figure.loss is not None]
-    at = [*(one.level.share for one, _ in known), 1.0]
+    at = [*(math.sqrt(one.level.share) for one, _ in known), 1.0]
     panel.plot(at, [*(figure.loss for _, figure in known), 0.0], color=colour, linewidth=1.8)
     banded = [
-        (one.level.share, figure.low, figure.high)
+        (math.sqrt(one.level.share), figure.low, figure.high)
         for one, figure in known
         if figure.low is not None and figure.high is not None
     ]
@@ -102,9 +103,10 @@ def _draw(panel: Any, points: Sequence[tuple[LevelFound, FigureFound]]) -> None:
         places, lows, highs = (list(part) for part in zip(*banded, (1.0, 0.0, 0.0), strict=True))
         panel.fill_between(places, lows, highs, color=colour, alpha=0.15, linewidth=0)
         panel.vlines(places[:-1], lows[:-1], highs[:-1], color=colour, linewidth=1.2, alpha=0.7)
+    style = {"markersize": 7, "color": colour, "markeredgecolor": _PAPER, "markeredgewidth": 1, "linestyle": "none"}
     for one, figure in known:
-        panel.plot([one.level.share], [figure.loss], marker=_MARKERS[one.judgement.outcome], markersize=7, color=colour,
-                   markeredgecolor=_PAPER, markeredgewidth=1, linestyle="none", clip_on=False, zorder=5)  # fmt: skip
+        marker = _MARKERS[one.judgement.outcome]
+        panel.plot([math.sqrt(one.level.share)], [figure.loss], marker=marker, **style, clip_on=False, zorder=5)
     panel.plot([1.0], [0.0], marker="s", markersize=5, color=_INK, linestyle="none", clip_on=False, zorder=5)
 
 

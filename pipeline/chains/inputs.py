@@ -30,7 +30,8 @@ def collect(names: Sequence[str], settings: Mapping[str, Any]) -> dict[str, Any]
     Raises:
         UserError: dvc.yaml lacks a stage.
     """
-    found = [_stage(name) for name in names]
+    graph = plain_yaml.load(bounded.text(GRAPH, most=plain_yaml.MOST))["stages"]
+    found = [_stage(graph, name) for name in names]
     keys = sorted({key for one in found for key in one.get("params", []) if key.split(".")[0] not in _OWN})
     code = sorted({path for one in found for path in _code(one.get("deps", []))})
     trains = any(one.startswith("train") for one in names)
@@ -54,11 +55,10 @@ def tree(path: Path) -> str:
     return key([(str(one.relative_to(path)), files.sha256_file(one)) for one in found])
 
 
-def _stage(name: str) -> dict[str, Any]:
-    stages = plain_yaml.load(bounded.text(GRAPH, most=plain_yaml.MOST))["stages"]
-    if name not in stages:
+def _stage(graph: Mapping[str, Any], name: str) -> dict[str, Any]:
+    if name not in graph:
         raise UserError(f"{GRAPH} has no stage {name!r}, which is to run.")
-    found: dict[str, Any] = stages[name].get("do", stages[name])
+    found: dict[str, Any] = graph[name].get("do", graph[name])
     return found
 
 
