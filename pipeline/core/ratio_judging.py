@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtr, stdtrit
@@ -200,16 +200,17 @@ def _figure(
     found: Comparison, spread: _Spread | None, net: _Net | None, rule: Rule, *, alpha: float, seeds: int
 ) -> FigureFound:
     loss, margin = found.evidence.loss, found.evidence.margin
-    told = {"figure": found.figure, "reference": found.base, "value": found.run, "margin": margin}
+    unknown = FigureFound(
+        figure=found.figure, reference=found.base, value=found.run, margin=margin, loss=loss, low=None, high=None,
+        samples=found.samples, excluded=False, shown=False, chance=None,
+    )  # fmt: skip
     if loss is None or spread is None:
-        return FigureFound(
-            **told, loss=loss, low=None, high=None, samples=found.samples, excluded=False, shown=False, chance=None
-        )
+        return unknown
     level = rule.level(alpha)
     wide = spread.reach(rule.level(rule.alpha))
     sighted = found.base is not None and found.base >= margin
-    return FigureFound(
-        **told, loss=loss, low=loss - wide, high=loss + wide, samples=found.samples,
+    return replace(
+        unknown, low=loss - wide, high=loss + wide,
         excluded=sighted and loss + spread.reach(level) < margin and (net is None or net.rules_out(margin, level)),
         shown=loss - spread.reach(rule.level(rule.alpha / rule.levels)) >= margin,
         chance=_chance(loss, margin, spread, share=seeds / rule.max_seeds, level=level),

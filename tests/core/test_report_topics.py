@@ -281,7 +281,7 @@ def test_foreseen_classes_are_named_and_unfolded() -> None:
     topic = report_data.classes(build.history())
     assert topic.unfolded
     assert topic.summary.endswith("tame: lynx; wild: lynx")
-    charts = topic.blocks[1]
+    charts = topic.blocks[2]
     assert isinstance(charts, Drawings)
     assert [one.title for one in charts.drawings] == ["lynx"]
     assert charts.note == "Rare and warned classes are drawn; the tables have all."

@@ -223,13 +223,13 @@ def test_summary_begins_with_the_verdicts() -> None:
     assert lines[7] == "  - 1 early warning: vanishing-class."
 
 
-def test_metrics_are_finite_and_leave_out_what_is_absent() -> None:
-    """The metrics are JSON without NaN; an absent figure has no key, and the base run no verdict."""
-    text = json.dumps(report_files.metrics(without_test_boxes()), allow_nan=False)
+def test_figures_are_finite_and_leave_out_what_is_absent() -> None:
+    """The figures are JSON without NaN; an absent figure has no key, and the base run no verdict."""
+    text = json.dumps(report_files.figures(without_test_boxes()), allow_nan=False)
     base = json.loads(text)["base"]
     assert base["recall"] == {"cat": 0.975}
     assert not base.keys() & {"map50_95", "map50", "rare_recall", "verdict", "coverage"}
-    full = report_files.metrics(build.history())
+    full = report_files.figures(build.history())
     assert list(full) == ["base", "tame-1", "wild-1", "wild-2"]
     assert full["wild-2"] == {
         "verdict": "COLLAPSING",
