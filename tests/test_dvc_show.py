@@ -68,7 +68,7 @@ def test_plots_of_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     done = project.run("dvc", "plots", "show", "--json")
     assert done.code == 0, done.output
     data = json.loads(done.output[done.output.index("{") :])["data"]
-    drawn = {title.removeprefix("Collapse study: "): one for title, one in data.items() if "Collapse study" in title}
+    drawn = {title.removeprefix("Collapse study: "): one for title, one in data.items() if "Collapse study: " in title}
     assert set(drawn) == {
         "mAP50-95", "recall of rare classes", "recall of rare classes by ratio", "class shares of the training data",
     }  # fmt: skip
