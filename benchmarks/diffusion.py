@@ -4,7 +4,8 @@ Fits it to the training pages, which are composed anew, and draws as many; with 
 generation learns from the pages of the one before. Times are of this process, one thread, so that a shared machine
 matters less. Whether a digit can be told is asked of a classifier (RBF-SVM) that was trained on half of the real ones:
 the share that it takes for what they are, of the other half of the real ones and of each generation's. ``--out FOLDER``
-gets sheets of objects, real ones to the left, and of the first generation's pages. Prints one JSON object as its last line; minutes.
+gets sheets of objects, real ones to the left, and of the first generation's pages. Prints one JSON object as its last
+line; minutes.
 `uv run python benchmarks/diffusion.py --out docs/images/generators`; needs `uv sync --extra diffusion`.
 """
 
