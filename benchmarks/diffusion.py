@@ -4,7 +4,8 @@ Fits it to the training pages, which are composed anew, and draws as many; with 
 generation learns from the pages of the one before. Times are of this process, one thread, so that a shared machine
 matters less. Whether a digit can be told is asked of a classifier (RBF-SVM) that was trained on half of the real ones:
 the share that it takes for what they are, of the other half of the real ones and of each generation's. ``--out FOLDER``
-gets sheets of pages and of objects, real ones to the left. Prints one JSON object as its last line; minutes.
+gets sheets of objects, real ones to the left, and of the first generation's pages. Prints one JSON object as its last
+line; minutes.
 `uv run python benchmarks/diffusion.py --out docs/images/generators`; needs `uv sync --extra diffusion`.
 """
 
@@ -135,8 +136,9 @@ def main() -> None:
             if given.out:
                 given.out.mkdir(parents=True, exist_ok=True)
                 ending = f"-{number}" if number > 1 else ""
-                pages = [(images.read(one.path), one.boxes) for one in examples[:6]]
-                save(sheet(pages, across=6, cell=96, labels=True), given.out / f"diffusion{ending}.jpg")
+                if number == 1:
+                    pages = [(images.read(one.path), one.boxes) for one in examples[:6]]
+                    save(sheet(pages, across=6, cell=96, labels=True), given.out / "diffusion.jpg")
                 picture = strip(real[1::2], drawn, classes=len(names), across=12)
                 save(picture, given.out / f"diffusion-objects{ending}.jpg")
     print(json.dumps(result))  # noqa: T201 - for a person, or a script

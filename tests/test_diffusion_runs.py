@@ -9,7 +9,7 @@ import re
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +113,19 @@ def test_provenance(project: Project) -> None:
     assert b'"model": "trained here"' in Path(image).read_bytes()
 
 
+@pytest.fixture
+def settings(project: Project) -> Iterator[None]:
+    """The project's settings are afterwards what they were."""
+    before = (project.folder / "params.yaml").read_bytes()
+    yield
+    (project.folder / "params.yaml").write_bytes(before)
+
+
 @diffusion_builders.needs_diffusers
+@pytest.mark.usefixtures("settings")
 def test_recursion(project: Project) -> None:
     """Generation 2 learns from the pages of generation 1 and from nothing else, by DVC's own graph."""
-    before = (project.folder / "params.yaml").read_bytes()
+    project.change(lambda params: params["generate"].update(images=48))  # as many as there are real ones
     project.change(lambda params: params["generate"]["diffusion"].update(steps=60))
     done = project.run("dvc", "repro", "generate@recursive-2", timeout=PATIENCE)
     assert done.code == 0, done.output
@@ -138,7 +147,6 @@ def test_recursion(project: Project) -> None:
     done = project.run("dvc", "status", "generate@recursive-2")
     assert re.search(r"modified: +models/pipelines", done.output), done.output
     shutil.rmtree(weights.parent)
-    (project.folder / "params.yaml").write_bytes(before)
 
 
 def test_without_the_extra(project: Project) -> None:
@@ -157,19 +165,16 @@ def test_without_the_extra(project: Project) -> None:
 
 
 @diffusion_builders.needs_diffusers
+@pytest.mark.usefixtures("settings")
 def test_own_pipeline(project: Project) -> None:
     """A pipeline in the project's folder repaints the objects of its pages; its digest is in the provenance."""
     weights = diffusion_builders.stable_diffusion(project.folder / "models" / "pipelines" / "painter")
-    before = (project.folder / "params.yaml").read_bytes()
     own = {"weights": "painter", "mode": "inpaint", "draw_steps": 2, "pages": 8, "strength": 0.6}
     project.change(lambda params: params["generate"].update(images=8))
     project.change(lambda params: params["generate"]["diffusion"].update(own))
-    try:
-        found, _ = generated(project)
-    finally:
-        (project.folder / "params.yaml").write_bytes(before)
-        shutil.rmtree(weights.parent / "tokenizer")
-        shutil.rmtree(weights)
+    found, _ = generated(project)
+    shutil.rmtree(weights.parent / "tokenizer")
+    shutil.rmtree(weights)
     assert len(found) == 8 * 2 + 1
     marks = [one.read_bytes() for one in (project.folder / "data/generate/guarded-1/images").glob("*.png")]
     assert all(b'"mode": "inpaint"' in one for one in marks)
@@ -177,14 +182,11 @@ def test_own_pipeline(project: Project) -> None:
 
 
 @diffusion_builders.needs_diffusers
+@pytest.mark.usefixtures("settings")
 def test_weights_that_are_not_there(project: Project) -> None:
     """Weights that do not exist are said, by what they were called; nothing is half written."""
-    before = (project.folder / "params.yaml").read_bytes()
     project.change(lambda params: params["generate"]["diffusion"].update(weights="someone/some-model"))
-    try:
-        done = project.run(*STAGE, timeout=PATIENCE)
-    finally:
-        (project.folder / "params.yaml").write_bytes(before)
+    done = project.run(*STAGE, timeout=PATIENCE)
     assert done.code == 1
     assert "error: generate.diffusion.weights: models/pipelines/someone/some-model does not exist" in done.output
     assert "Traceback" not in done.output
