@@ -31,6 +31,7 @@ def _words(process: psutil.Process) -> list[str]:
 def main() -> None:
     """Start the nodes, and do as standard input says."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - so Ray calls it; by default its work waits for all other
     from ray.cluster_utils import Cluster
 
     head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": _MEMORY}
