@@ -226,20 +226,28 @@ def test_a_source_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_inputs_change_with_what_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Code and settings that a cell's stages read change its inputs; those that they do not read leave them alone."""
     study = study_builders.ready(tmp_path, monkeypatch)
-    for name in ("pipeline/a.py", "pipeline/b.py", "models/tiny.yaml"):
+    for name in ("pipeline/a.py", "pipeline/b.py", "models/tiny.yaml", "data/outside/1.png", "generators/fog.py"):
         files.write_text(Path(name), name)
-    graph = {one: {"deps": ["pipeline/a.py", "data/x", "${train.model}"], "params": ["train", "seed"]}
+    deps = ["pipeline/a.py", "data/x", "${train.model}", "${generate.folder.path}", "generators"]
+    graph = {one: {"deps": deps, "params": ["train", "seed"]}
              for group in inputs.GROUPS.values() for one in group}  # fmt: skip
     files.write_text(GRAPH, yaml.safe_dump({"stages": graph}))
     before = inputs.collect(study, "cells")
-    assert list(before["code"]) == ["pipeline/a.py"]
+    assert list(before["code"]) == ["data/outside", "generators", "pipeline/a.py"]
+    files.write_bytes(Path("generators/__pycache__/fog.pyc"), b"comes with an import")
+    assert inputs.collect(study, "cells") == before
     assert list(before["settings"]) == ["train"]
     files.write_text(Path("pipeline/b.py"), "other")
     other = yaml.safe_load(paths.PARAMS.read_text())
     other["gate"]["alpha"] = 0.01
     paths.PARAMS.write_text(yaml.safe_dump(other))
     assert inputs.collect(study_builders.study(generations=9), "cells") == before
-    for change in (Path("pipeline/a.py"), Path("models/tiny.yaml")):
+    for change in (
+        Path("pipeline/a.py"),
+        Path("models/tiny.yaml"),
+        Path("data/outside/1.png"),
+        Path("generators/fog.py"),
+    ):
         files.write_text(change, "other")
         assert inputs.collect(study, "cells") != before
         files.write_text(change, str(change))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from pipeline.core.errors import UserError
 GRAPH = Path("dvc.yaml")
 _OWN = {"runs", "arms", "pins", "seed"}  # the business of each folder, and in its key
 _MADE = ("data/", "reports/")  # what stages make is not code
+_NAMED = re.compile(r"\$\{([\w.]+)\}")  # a file or folder that settings name
+_ELSEWHERE = {"ingest.path", "train.model"}  # that whoever asks digests in another place
+_CACHED = "__pycache__"  # what Python leaves in a folder of code that was imported
 
 
 def collect(names: Sequence[str], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,7 +37,7 @@ def collect(names: Sequence[str], settings: Mapping[str, Any]) -> dict[str, Any]
     graph = plain_yaml.load(bounded.text(GRAPH, most=plain_yaml.MOST))["stages"]
     found = [_stage(graph, name) for name in names]
     keys = sorted({key for one in found for key in one.get("params", []) if key.split(".")[0] not in _OWN})
-    code = sorted({path for one in found for path in _code(one.get("deps", []))})
+    code = sorted({path for one in found for path in _code(one.get("deps", []), settings)})
     trains = any(one.startswith("train") for one in names)
     return {
         "settings": {key: _value(settings, key) for key in keys},
@@ -48,10 +52,13 @@ def key(*parts: object) -> str:
 
 
 def tree(path: Path) -> str:
-    """A digest of a file, or of all files in a folder with their names; of what is not there, the empty one."""
+    """A digest of a file, or of all files in a folder with their names; of what is not there, the empty one.
+
+    Bytecode is left out: it comes with the first import.
+    """
     if path.is_file():
         return files.sha256_file(path)
-    found = sorted(one for one in path.rglob("*") if one.is_file())
+    found = sorted(one for one in path.rglob("*") if one.is_file() and _CACHED not in one.relative_to(path).parts)
     return key([(str(one.relative_to(path)), files.sha256_file(one)) for one in found])
 
 
@@ -62,11 +69,14 @@ def _stage(graph: Mapping[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def _code(deps: Sequence[str | dict[str, Any]]) -> Iterator[Path]:
-    """The dependencies that are neither made by the pipeline nor settings: code, and folders of it."""
+def _code(deps: Sequence[str | dict[str, Any]], settings: Mapping[str, Any]) -> Iterator[Path]:
+    """The dependencies that the pipeline does not make: code, folders of it, and what settings name."""
     for one in deps:
         path = one if isinstance(one, str) else next(iter(one))
-        if not path.startswith(_MADE) and "${" not in path:
+        named = _NAMED.fullmatch(path)
+        if named and named[1] not in _ELSEWHERE and isinstance(value := _value(settings, named[1]), str):
+            yield Path(value)
+        elif not path.startswith(_MADE) and "${" not in path:
             yield Path(path)
 
 
