@@ -1,10 +1,14 @@
-"""What each module of the project imports, read from its source."""
+"""What each module of the project imports."""
 
 from __future__ import annotations
 
-import ast
 import functools
 from pathlib import Path
+
+from pipeline.core import imports
+from pipeline.core.imports import imported
+
+__all__ = ["ROOT", "closure", "imported", "modules"]
 
 ROOT = Path(__file__).parent.parent
 
@@ -12,33 +16,10 @@ ROOT = Path(__file__).parent.parent
 @functools.cache
 def modules() -> dict[str, Path]:
     """Every module under ``pipeline``, by its dotted name."""
-    found = {}
-    for path in sorted((ROOT / "pipeline").rglob("*.py")):
-        parts = list(path.relative_to(ROOT).with_suffix("").parts)
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
-
-
-@functools.cache
-def imported(path: Path) -> frozenset[str]:
-    """Dotted names of all that a file imports, also inside functions."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return frozenset(names)
+    return imports.modules(ROOT)
 
 
 @functools.cache
 def closure(name: str) -> frozenset[Path]:
-    """The files of the project that a module runs: itself and all it imports, without empty ``__init__`` files."""
-    known = modules()
-    todo, seen = [name], set()
-    while todo:
-        current = todo.pop()
-        if current in known and current not in seen:
-            seen.add(current)
-            todo.extend(imported(known[current]))
-    return frozenset(known[one].relative_to(ROOT) for one in seen if known[one].read_text().strip())
+    """The files of the project that a module runs, relative to its folder."""
+    return imports.closure(name, ROOT)

@@ -228,8 +228,8 @@ def test_inputs_change_with_what_is_read(tmp_path: Path, monkeypatch: pytest.Mon
     study = study_builders.ready(tmp_path, monkeypatch)
     for name in ("pipeline/a.py", "pipeline/b.py", "models/tiny.yaml", "data/outside/1.png", "generators/fog.py"):
         files.write_text(Path(name), name)
-    deps = ["pipeline/a.py", "data/x", "${train.model}", "${generate.folder.path}", "generators"]
-    graph = {one: {"deps": deps, "params": ["train", "seed"]}
+    deps = ["data/x", "${train.model}", "${generate.folder.path}", "generators"]
+    graph = {one: {"cmd": "python -m pipeline.a", "deps": deps, "params": ["train", "seed"]}
              for group in inputs.GROUPS.values() for one in group}  # fmt: skip
     files.write_text(GRAPH, yaml.safe_dump({"stages": graph}))
     before = inputs.collect(study, "cells")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.core import paths
+from pipeline.core import imports, paths
 from pipeline.core.params import Params
 from pipeline.core.paths import RunPaths
 from tests.imports import ROOT, closure, modules
@@ -71,7 +71,7 @@ def test_name(stage: Stage) -> None:
         assert (stage.name, stage.run) == (f"{stage.module}-base", paths.BASE)
     else:
         assert stage.name == stage.module
-    assert stage.module in stage.params
+    assert stage.module in stage.params or stage.module == "code"
 
 
 def test_every_stage_is_there() -> None:
@@ -86,9 +86,9 @@ def test_every_stage_is_there() -> None:
 
 @each_stage
 def test_code(stage: Stage) -> None:
-    """The code in deps is what the module imports, to the file."""
-    declared = {dep for dep in stage.deps if dep.endswith(".py")}
-    assert declared == {str(path) for path in closure(f"pipeline.{stage.module}")}
+    """A stage depends on one file that says what its module imports; the stage that writes these, on the package."""
+    declared = {dep for dep in stage.deps if dep.startswith(f"{paths.CODE}/") or dep == imports.PACKAGE}
+    assert declared == ({imports.PACKAGE} if stage.module == "code" else {str(paths.code_of(stage.module))})
 
 
 @each_stage
@@ -173,14 +173,15 @@ def known_paths(stage: Stage) -> set[str]:
     runs = [paths.BASE, *(["${key}", "${item.previous}"] if stage.foreach else [])]
     properties = [name for name, value in vars(RunPaths).items() if isinstance(value, property)]
     of_runs = {str(getattr(RunPaths(run), name)) for run in runs for name in properties}
-    return {str(value) for value in vars(paths).values() if isinstance(value, Path)} | of_runs
+    code = {str(paths.code_of(stage.module))}
+    return {str(value) for value in vars(paths).values() if isinstance(value, Path)} | of_runs | code
 
 
 @each_stage
 def test_paths(stage: Stage) -> None:
     """Every path is one of paths.py; a place that people choose is a key of a section that the stage depends on."""
     for path in (*stage.deps, *stage.outs):
-        if path.startswith("pipeline/"):
+        if path.split("/")[0] == imports.PACKAGE:
             continue
         chosen = re.fullmatch(r"\$\{(\w+)(?:\.\w+)+\}", path)
         if chosen:

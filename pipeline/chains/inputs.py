@@ -13,12 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.core import bounded, files, plain_yaml
+from pipeline.core import bounded, files, imports, plain_yaml
 from pipeline.core.errors import UserError
 
 GRAPH = Path("dvc.yaml")
 _OWN = {"runs", "arms", "pins", "seed"}  # the business of each folder, and in its key
-_MADE = ("data/", "reports/")  # what stages make is not code
+_MADE = ("data/", "reports/")  # by stages
+_MODULE = re.compile(r"python -m ([\w.]+)")
 _NAMED = re.compile(r"\$\{([\w.]+)\}")  # a file or folder that settings name
 _ELSEWHERE = {"ingest.path", "train.model"}  # that whoever asks digests in another place
 _CACHED = "__pycache__"  # what Python leaves in a folder of code that was imported
@@ -37,7 +38,7 @@ def collect(names: Sequence[str], settings: Mapping[str, Any]) -> dict[str, Any]
     graph = plain_yaml.load(bounded.text(GRAPH, most=plain_yaml.MOST))["stages"]
     found = [_stage(graph, name) for name in names]
     keys = sorted({key for one in found for key in one.get("params", []) if key.split(".")[0] not in _OWN})
-    code = sorted({path for one in found for path in _code(one.get("deps", []), settings)})
+    code = sorted({path for one in found for path in (*_code(one["cmd"]), *_beside(one.get("deps", []), settings))})
     trains = any(one.startswith("train") for one in names)
     return {
         "settings": {key: _value(settings, key) for key in keys},
@@ -69,8 +70,15 @@ def _stage(graph: Mapping[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def _code(deps: Sequence[str | dict[str, Any]], settings: Mapping[str, Any]) -> Iterator[Path]:
-    """The dependencies that the pipeline does not make: code, folders of it, and what settings name."""
+def _code(command: str) -> Iterator[Path]:
+    """The files of the project that a stage's command runs."""
+    module = _MODULE.match(command)
+    if module:
+        yield from imports.closure(module[1], Path())
+
+
+def _beside(deps: Sequence[str | dict[str, Any]], settings: Mapping[str, Any]) -> Iterator[Path]:
+    """The dependencies that the pipeline does not make: folders of code, and what settings name."""
     for one in deps:
         path = one if isinstance(one, str) else next(iter(one))
         named = _NAMED.fullmatch(path)

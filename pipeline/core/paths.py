@@ -11,6 +11,8 @@ TEST_LOCK = Path("data/test.lock")
 IMPORTS = Path("data/imports")  # lists of the imports that the ledger accepts
 CORRECTIONS = Path("data/corrections")  # labels that people corrected, by their digest
 
+CODE = Path("data/code")  # code
+
 REAL = Path("data/real")  # ingest
 REAL_IMAGES = REAL / "images"
 REAL_LABELS = REAL / "labels"
@@ -74,6 +76,11 @@ MIXES = DATA / "mix"
 GENERATED = DATA / "generate"
 GENERATORS = Path("generators")  # the user's own
 RUN_STAGES = ("generate", "mix", "train", "audit", "confirm", "gate")  # stages that each run of params.yaml has
+
+
+def code_of(stage: str) -> Path:
+    """What code a stage runs: the digest of each file, by its path."""
+    return CODE / f"{stage}.json"
 
 
 @dataclass(frozen=True, slots=True)
