@@ -65,7 +65,7 @@ def test_plots_of_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     tables.write(study)
     for table in (RESULTS / "plots").iterdir():
         files.write_bytes(project.folder / RESULTS / "plots" / table.name, table.read_bytes())
-    done = project.run("dvc", "plots", "show", "--json")
+    done = project.run("dvc", "--cd", "studies/collapse", "plots", "show", "--json")
     assert done.code == 0, done.output
     data = json.loads(done.output[done.output.index("{") :])["data"]
     drawn = {title.removeprefix("Collapse study: "): one for title, one in data.items() if "Collapse study: " in title}

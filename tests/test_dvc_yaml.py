@@ -215,6 +215,15 @@ def test_outs_do_not_overlap() -> None:
     assert not [(one, two) for one in outs for two in outs if two.startswith(f"{one}/")]
 
 
+def test_no_other_graph() -> None:
+    """Every command of DVC reads this graph and no other: studies are projects of their own."""
+    from dvc.repo import Repo
+
+    with Repo(str(ROOT)) as repo:
+        read = {Path(one.path_in_repo) for one in repo.index.stages}
+    assert read - {Path("data/anchors.dvc")} == {Path("dvc.yaml")}
+
+
 def test_plots() -> None:
     """Plots read tables of the report, and their templates are there."""
     for plot in GRAPH.get("plots", []):

@@ -69,13 +69,13 @@ def is_cut_short(text: str, before: str) -> bool:
     return len(names) < len(known) and names == list(known)[: len(names)] and changed <= _CHANGED
 
 
-def mend_rwlock() -> Iterator[str]:
+def mend_rwlock(path: Path = RWLOCK) -> Iterator[str]:
     """Remove the file of DVC's locks where a killed one has left it; gives in a sentence that this was so."""
-    if _is_false(RWLOCK):
+    if _is_false(path):
         time.sleep(_MOMENT)  # a DVC that somebody else runs may be writing it
-        if _is_false(RWLOCK):
-            RWLOCK.unlink(missing_ok=True)
-            yield f"{RWLOCK} was left by a DVC that was killed; it is removed"
+        if _is_false(path):
+            path.unlink(missing_ok=True)
+            yield f"{path} was left by a DVC that was killed; it is removed"
 
 
 def _is_false(path: Path) -> bool:

@@ -22,6 +22,7 @@ from pipeline.core import processes, stage
 from pipeline.core.errors import UserError
 from studies.collapse import making
 from studies.collapse.making import Runner
+from studies.collapse.places import HERE
 from studies.collapse.settings import Cell, Study
 
 Engine = Literal["processes", "ray"]
@@ -113,8 +114,8 @@ def repro(study: Study, *targets: str, alone: bool = False) -> None:
         UserError: a stage failed.
     """
     log = study.places.settle_log
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *(["--single-item"] if alone else [])]
-    command += [f"{study.places.pipeline}:{one}" for one in targets]
+    command = [sys.executable, "-m", "dvc", "--cd", str(HERE), "--wait-for-lock", "repro"]
+    command += [*(["--single-item"] if alone else []), *(f"{study.places.target}:{one}" for one in targets)]
     with locked(log, f"DVC of {study.places.here}"):
         for mended in mend(study):
             stage.report(mended)
@@ -135,7 +136,7 @@ def mend(study: Study) -> Iterator[str]:
 
     Nothing of the study is lost with its dvc.lock: DVC runs the stages again, and they find their generations done.
     """
-    yield from dvc_mending.mend_rwlock()
+    yield from dvc_mending.mend_rwlock(HERE / dvc_mending.RWLOCK)
     lock = study.places.pipeline.with_suffix(".lock")
     if _is_cut_short(lock):
         time.sleep(_MOMENT)  # a DVC that a person started may be writing it

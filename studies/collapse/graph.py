@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 
 from pipeline.core import bounded, plain_yaml
-from studies.collapse.places import HERE, Places
+from studies.collapse.places import Places
 
-_OWN = re.compile(rf"\b{HERE}/(params\.yaml|cells\.yaml|made\b|results\b)")
+_UP = "../.."  # from the first study's folder to that of the project
+_TEMPLATES = ".dvc/plots/"  # these paths begin where DVC works, which is the first study's folder for all
 _COMMAND = "python -m studies.collapse "
+_CODE = re.compile(r"(?<=- )(\w+\.py)$", re.MULTILINE)  # in the first study's folder, and of all
 _HEAD = """\
 # Written by `{command} plan`, after {first}.
-# `uv run dvc repro {pipeline}` runs it one cell after another, and
+# `{repro}` runs it one cell after another, and
 # `{command} run` side by side.
 """
 
@@ -25,8 +27,7 @@ def text(here: Places) -> str:
     first = Places().pipeline
     pattern = bounded.text(first, most=plain_yaml.MOST)
     stages = pattern[pattern.index("vars:") :]
-    stages = _OWN.sub(rf"{here.here}/\1", stages).replace(_COMMAND, f"{_COMMAND}--study {here.name} ")
-    stages = stages.replace('"Collapse study:', f'"Collapse study, {here.name}:')
-    depth = "/".join([".."] * len(here.here.parts))
-    stages = re.sub(r"(?<=wdir: ).*", depth, stages)
-    return _HEAD.format(command=here.command, first=first, pipeline=here.pipeline) + stages
+    stages = stages.replace(_UP, f"{_UP}/..").replace(_COMMAND, f"{_COMMAND}--study {here.name} ")
+    stages = stages.replace(f"{_UP}/../{_TEMPLATES}", f"{_UP}/{_TEMPLATES}")
+    stages = _CODE.sub(r"../\1", stages).replace('"Collapse study:', f'"Collapse study, {here.name}:')
+    return _HEAD.format(command=here.command, first=first, repro=here.repro()) + stages

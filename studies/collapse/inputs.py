@@ -57,9 +57,7 @@ def read(here: Places, group: str) -> dict[str, Any]:
     try:
         value: dict[str, Any] = json.loads(bounded.text(here.inputs(group), most=plain_yaml.MOST))
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"{here.inputs(group)} cannot be read ({error}). Run `uv run dvc repro {here.pipeline}:inputs`."
-        ) from None
+        raise UserError(f"{here.inputs(group)} cannot be read ({error}). Run `{here.repro('inputs')}`.") from None
     return value
 
 

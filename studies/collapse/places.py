@@ -14,7 +14,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.paths import STATE
 from pipeline.core.schema import suggestion
 
-HERE = Path("studies/collapse")
+HERE = Path("studies/collapse")  # a DVC project of its own: that of the repository would read it with every command
 PAGE = Path("docs/benchmark.md")  # a part a study
 MEASURED = "measured.json"  # in the folder of a base or a cell
 _PARAMS = "params.yaml"
@@ -55,6 +55,16 @@ class Places:
     def pipeline(self) -> Path:
         """Its stages."""
         return self.here / "dvc.yaml"
+
+    @property
+    def target(self) -> str:
+        """Its stages, as the DVC project in :data:`HERE` calls them."""
+        return str(self.pipeline.relative_to(HERE))
+
+    def repro(self, stage: str = "") -> str:
+        """What people type to run its stages by DVC, or one of them."""
+        of_one = f"{self.target}:{stage}" if stage else self.target
+        return f"uv run dvc --cd {HERE} repro" + (f" {of_one}" if self.name or stage else "")
 
     @property
     def made(self) -> Path:

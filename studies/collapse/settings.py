@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import yaml
@@ -27,7 +28,7 @@ class Dataset:
 
     Attributes:
         source: as ``ingest.source``.
-        path: folder of the source, relative to the project or absolute.
+        path: folder of the source, relative to the project; it may be a link.
         verified: whose labels count as verified: all that are ingested, or those that the project's ledger accepts.
         seed: of the data, which all seeds of the study share.
         title: what people call it.
@@ -38,6 +39,13 @@ class Dataset:
     verified: Literal["all", "ledger"]
     seed: int
     title: str
+
+    def __post_init__(self) -> None:
+        """Refuse what DVC could not depend on."""
+        require(
+            not Path(self.path).is_absolute(),
+            f"dataset.path is {self.path!r}, wanted a folder of the project. Put a link to it into data/source",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

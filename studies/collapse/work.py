@@ -120,5 +120,5 @@ def real(study: Study) -> dict[str, Any]:
     here = study.places
     found = note(here.made_data)
     if not found:
-        raise UserError(f"{here.made_data} cannot be read. Run `uv run dvc repro {here.pipeline}:data`.")
+        raise UserError(f"{here.made_data} cannot be read. Run `{here.repro('data')}`.")
     return found
