@@ -195,7 +195,7 @@ def test_other_settings_begin_anew(trained: Trained) -> None:
     """Runs of other settings are not taken; a margin is none of theirs, and is told as another question."""
     find(trained)
     again = Trained()
-    edit(lambda value: value["gate"].update(map_margin=0.04))
+    edit(lambda value: value["gate"].update(map_margin=0.06))
     assert len(find(again).plans) == 1
     assert again.ran == []
     edit(lambda value: value["train"].update(steps=3))

@@ -118,8 +118,10 @@ def _patches(grain: npt.NDArray[np.floating], count: int, rng: np.random.Generat
 
 def _gaussian(samples: Floats, most: int) -> _Gaussian:
     mean = samples.mean(axis=0)
+    around = samples - mean
     kept = max(min(most, len(samples) - 1, samples.shape[1]), 1)
-    _, _, axes = np.linalg.svd(samples - mean, full_matrices=False)
-    components = axes[:kept]
-    features = (samples - mean) @ components.T
+    # The covariance's eigenvectors: the singular vectors of all samples are the same, and take fifty times as long.
+    _, axes = np.linalg.eigh(around.T @ around)
+    components = np.ascontiguousarray(axes[:, ::-1][:, :kept].T)
+    features = around @ components.T
     return _Gaussian(mean=mean, components=components, spread=features.std(axis=0), features=features)
