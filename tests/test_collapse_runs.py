@@ -150,7 +150,7 @@ def test_two_engines_at_once(made: Made) -> None:
 
 def test_nothing_is_left_to_do(made: Made) -> None:
     """What the engine made is what `dvc repro` would have: it finds nothing to do, and results are there."""
-    done = made.project.run("dvc", "repro", str(PLACES.pipeline), timeout=PATIENCE)
+    done = made.project.run("dvc", "--cd", str(places.HERE), "repro", timeout=PATIENCE)
     assert (done.code, done.executed) == (0, []), done.output
     page = study(made.project, "page")
     assert page.code == 0, page.output
@@ -192,12 +192,12 @@ def test_cut_off_anywhere(made: Made, tmp_path: Path) -> None:
         assert alive == []
     before = (again.folder / PLACES.work_cell(cell) / "data/train/g1/weights.pt").stat().st_mtime_ns
     (again.folder / PLACES.pipeline.with_suffix(".lock")).write_text("schema: '2.0'\nstages:\n  data:\n    cmd: 'pyth")
-    (again.folder / ".dvc/tmp/rwlock").write_text('{"read": {"')
+    (again.folder / places.HERE / ".dvc/tmp/rwlock").write_text('{"read": {"')
     done = study(again, "run", "--jobs", "1")
     assert done.code == 0, done.output
     assert (again.folder / PLACES.work_cell(cell) / "data/train/g1/weights.pt").stat().st_mtime_ns == before
     assert digests(again) == digests(made.project)
-    done = again.run("dvc", "repro", str(PLACES.pipeline), timeout=PATIENCE)
+    done = again.run("dvc", "--cd", str(places.HERE), "repro", timeout=PATIENCE)
     assert (done.code, done.executed) == (0, []), done.output
 
 
@@ -217,7 +217,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
                 file.write(bytes(1 << 10))
         full = study(again, "run")
         filler.unlink()
-        done = again.run("dvc", "repro", f"{PLACES.pipeline}:data", timeout=PATIENCE)
+        done = again.run("dvc", "--cd", str(places.HERE), "repro", "data", timeout=PATIENCE)
     finally:
         subprocess.run(["umount", "--lazy", tmp_path], check=True)
     assert full.code == 1
@@ -231,7 +231,7 @@ def test_a_deleted_work_folder(made: Made, tmp_path: Path) -> None:
     moved = tmp_path / "work"
     shutil.move(made.project.folder / PLACES.work, moved)
     try:
-        done = made.project.run("dvc", "repro", str(PLACES.pipeline), timeout=PATIENCE)
+        done = made.project.run("dvc", "--cd", str(places.HERE), "repro", timeout=PATIENCE)
         assert (done.code, done.executed) == (0, []), done.output
     finally:
         shutil.rmtree(made.project.folder / PLACES.work, ignore_errors=True)
@@ -271,5 +271,5 @@ def test_ray(made: Made, nodes: subprocess.Popen[str], tmp_path: Path) -> None:
     output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, output
     assert digests(again) == digests(made.project)
-    done = again.run("dvc", "repro", str(PLACES.pipeline), timeout=PATIENCE)
+    done = again.run("dvc", "--cd", str(places.HERE), "repro", timeout=PATIENCE)
     assert (done.code, done.executed) == (0, []), done.output
