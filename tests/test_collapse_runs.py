@@ -188,6 +188,8 @@ def test_cut_off_anywhere(made: Made, tmp_path: Path) -> None:
         stages = below(process, run)
         process.send_signal(signal.SIGKILL)
         process.wait()
+        if process.stdout:
+            process.stdout.close()
         _, alive = psutil.wait_procs(stages, timeout=30)
         assert alive == []
     before = (again.folder / PLACES.work_cell(cell) / "data/train/g1/weights.pt").stat().st_mtime_ns

@@ -102,6 +102,8 @@ def connected(address: str, data: Path) -> Iterator[Cluster]:
         UserError: Ray is not installed, or nobody answers.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Under `uv run` Ray would have each node install the project anew, and refuse a folder without its pyproject.toml.
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     if importlib.util.find_spec("ray") is None:
         raise UserError("Ray is not installed. Type: uv sync --extra ray")
     _require_answer(address)
