@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,17 @@ from typing import Any
 import yaml
 
 from pipeline.chains import inputs, stages, steps
-from pipeline.core import bounded, manifest, params, paths, plain_yaml, ratio_judging, ratio_records, ratio_search
+from pipeline.core import (
+    bounded,
+    cores,
+    manifest,
+    params,
+    paths,
+    plain_yaml,
+    ratio_judging,
+    ratio_records,
+    ratio_search,
+)
 from pipeline.core.errors import UserError
 from pipeline.core.params import Params
 from pipeline.core.paths import TrainingPaths
@@ -159,7 +168,7 @@ def plan(wanted: Wanted) -> Plan:
     return Plan(
         settings=settings, value=value, arm=arm, questions=wanted.questions, levels=levels, total=len(real),
         generations=wanted.generations, rule=rule, rare=rare, untestable=untestable, needed=needed, test=len(test),
-        threads=cores(), data=inputs.key(*(inputs.tree(one) for one in _FILES)),
+        threads=cores.present(), data=inputs.key(*(inputs.tree(one) for one in _FILES)),
         base_inputs=inputs.key(inputs.collect(_BASE, value)), chain_inputs=inputs.key(inputs.collect(_CHAIN, value)),
     )  # fmt: skip
 
@@ -167,11 +176,6 @@ def plan(wanted: Wanted) -> Plan:
 _BASE = ("mix-base", "train-base", "audit-base")
 _CHAIN = ("generate", "mix", "train", "audit")
 _FILES = (TrainingPaths().real, paths.VERIFIED_HELD_OUT, paths.REAL_CLASSES)
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def seconds() -> list[float]:

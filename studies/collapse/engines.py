@@ -18,7 +18,7 @@ import psutil
 
 from pipeline.adapters import dvc_files, dvc_mending
 from pipeline.chains.steps import Step, execute, locked
-from pipeline.core import processes, stage
+from pipeline.core import cores, processes, stage
 from pipeline.core.errors import UserError
 from studies.collapse import making
 from studies.collapse.making import Runner
@@ -62,7 +62,7 @@ def opened(engine: Engine, study: Study, *, jobs: int | None, address: str | Non
     if engine == "processes":
         if address is not None:
             raise UserError("--address is for --engine ray; processes run on this machine.")
-        yield Place(jobs=jobs or max(cores() // study.threads, 1), run=here, stop=_end_children)
+        yield Place(jobs=jobs or max(cores.present() // study.threads, 1), run=here, stop=_end_children)
         return
     from studies.collapse import ray_engine
 
@@ -195,8 +195,3 @@ def _end_children() -> None:
     for child in psutil.Process().children():
         with contextlib.suppress(psutil.Error):
             child.terminate()
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -5,7 +5,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping
 
-from studies.collapse import engines, measuring, settings
+from pipeline.core import cores
+from studies.collapse import measuring, settings
 from studies.collapse.measuring import Measured
 from studies.collapse.places import MEASURED
 from studies.collapse.settings import Cell, Study
@@ -25,7 +26,7 @@ def lines(study: Study, cells: Mapping[str, Cell]) -> list[str]:
         told.append(f"and {apart} optional cells, made where --only names them: {len(made.keys() - usual.keys())} done")
     spent = [one.seconds for found in made.values() for one in found.generations]
     if spent:
-        each, jobs = statistics.median(spent), max(engines.cores() // study.threads, 1)
+        each, jobs = statistics.median(spent), max(cores.present() // study.threads, 1)
         left = len(usual.keys() - made.keys()) * study.generations
         told.append(
             f"a generation took {each:.0f} s (median of {len(spent)}): {left * each / jobs / 3600:.1f} hours for the "
