@@ -24,7 +24,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-os.environ["TAILWATCH_THREADS"] = "1"
+from pipeline.core import cores
+
+os.environ[cores.THREADS_VARIABLE] = "1"
 ROOT = Path(__file__).parent.parent
 SIDE = 16  # pixels at which objects are told apart
 

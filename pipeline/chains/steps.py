@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 from pipeline.chains import stages
-from pipeline.core import files, locks, paths, processes, stage
+from pipeline.core import cores, files, locks, paths, processes, stage
 from pipeline.core.errors import UserError
 
 LOG = "log.txt"  # in a folder: what its stages said
@@ -75,7 +75,7 @@ def execute(step: Step, *, root: Path, folder: Path | None = None) -> None:
     where = (folder or step.folder).absolute()
     threads = str(step.threads)
     environment = {
-        **os.environ, "PYTHONPATH": str(root.absolute()), "TAILWATCH_THREADS": threads, "OMP_NUM_THREADS": threads,
+        **os.environ, "PYTHONPATH": str(root.absolute()), cores.THREADS_VARIABLE: threads, "OMP_NUM_THREADS": threads,
         "OPENBLAS_NUM_THREADS": threads, "MKL_NUM_THREADS": threads,
     }  # fmt: skip
     with (where / LOG).open("ab") as log:
