@@ -51,14 +51,9 @@ def chain(plan: Plan, question: Question, level: Level, seed: int) -> list[Step]
             key if number == 0 else inputs.key(key, plan.chain_inputs, level.real, level.synthetic, plan.policy, number)
         )
         what = f"{level.real} of {plan.total} images real ({question}), seed {seed}, generation {number}"
-        found.append(Step(folder=folder, run=run_name(number), key=key, threads=plan.threads, what=what))
+        found.append(Step(folder=folder, run=steps.run_name(number), key=key, threads=plan.threads, what=what))
     steps.clear(found[first:])
     return found[first:]
-
-
-def run_name(number: int) -> str:
-    """A generation's run; equal for all levels, so that they draw equal random numbers where they do the same."""
-    return f"g{number}" if number else paths.BASE
 
 
 def chosen(rows: Sequence[manifest.Row], number: int, seed: int) -> list[manifest.Row]:
@@ -83,11 +78,7 @@ def _value(plan: Plan, seed: int) -> dict[str, Any]:
 def _arranged(plan: Plan, level: Level, seed: int) -> dict[str, Any]:
     value = _value(plan, seed)
     value["arms"] = {plan.arm: {"policy": plan.policy, "ratio": level.synthetic / plan.total}}
-    value["runs"] = {
-        # a seed of its own each: how much trainings differ by chance is part of what is measured
-        run_name(number): {"arm": plan.arm, "generation": number, "previous": run_name(number - 1), "seed": number}
-        for number in range(1, plan.generations + 1)
-    }
+    value["runs"] = steps.runs(plan.arm, plan.generations)
     return value
 
 

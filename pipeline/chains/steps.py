@@ -56,6 +56,26 @@ class Step:
         return noted.get("key") == self.key and set(noted.get("stages", {})) == set(wanted) and there
 
 
+def run_name(number: int) -> str:
+    """A generation's run; equal in all folders, so that they draw equal random numbers where they do the same."""
+    return f"g{number}" if number else paths.BASE
+
+
+def runs(arm: str, generations: int) -> dict[str, dict[str, Any]]:
+    """The `runs` of a params.yaml that has one chain.
+
+    A seed of its own each: how much trainings differ by chance is part of what is measured.
+
+    Args:
+        arm: of the chain.
+        generations: after the base.
+    """
+    return {
+        run_name(number): {"arm": arm, "generation": number, "previous": run_name(number - 1), "seed": number}
+        for number in range(1, generations + 1)
+    }
+
+
 def locked(folder: Path, what: str) -> AbstractContextManager[None]:
     """Have a folder for oneself: two engines at once would write into each other's."""
     return locks.held(folder.with_name(f"{folder.name}.lock"), what, wait=stage.report)

@@ -14,11 +14,12 @@ import cv2
 import numpy as np
 
 from pipeline.adapters import charts
+from pipeline.chains.steps import run_name
 from pipeline.core import colours, images
 from pipeline.core.figures import Figure
 from pipeline.core.report_charts import LineChart
 from pipeline.core.reporting import Line, Point
-from studies.collapse import crops, making, work
+from studies.collapse import crops, making
 from studies.collapse.settings import Study
 from studies.collapse.summarising import BASE, ClassRow, GenerationRow, SummaryRow
 
@@ -219,7 +220,7 @@ def _objects(study: Study, rows: Sequence[GenerationRow], arms: Mapping[str, str
 
 def _picture(folder: Path, generation: int) -> str:
     """One strip as a link that holds it; smaller than the PNG."""
-    pixels = images.read(folder / making.strip_name(work.run_name(generation)))
+    pixels = images.read(folder / making.strip_name(run_name(generation)))
     encoded, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     if not encoded:
         raise RuntimeError("OpenCV writes no JPEG")

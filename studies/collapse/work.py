@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.chains import stages
 from pipeline.chains.inputs import key as digest
-from pipeline.chains.steps import Step, clear, link, note, settle
+from pipeline.chains.steps import Step, clear, link, note, run_name, runs, settle
 from pipeline.core import paths
 from pipeline.core.errors import UserError
 from studies.collapse import inputs, settings
@@ -17,11 +17,6 @@ VERSION = 1  # of what a folder has in it; raised when runs of older ones must n
 ARM = "cell"
 _ALL = 10_000  # generations in the pool of an accumulating arm: nothing that was made leaves it
 _UNUSED = 16  # synthetic images where none is trained on: the stages want some
-
-
-def run_name(number: int) -> str:
-    """A generation's run; equal in all cells, so that equal cells draw equal random numbers."""
-    return f"g{number}" if number else paths.BASE
 
 
 def base_key(study: Study, seed: int) -> str:
@@ -97,11 +92,7 @@ def arranged(study: Study, cell: Cell) -> dict[str, Any]:
     }  # fmt: skip
     value["mix"] |= {"total": "all-real" if whole else total, "generations": _ALL}
     value["arms"] = {ARM: {"policy": cell.policy, "ratio": cell.ratio}}
-    value["runs"] = {
-        # a seed of its own each: how much trainings differ by chance is part of what is measured
-        run_name(number): {"arm": ARM, "generation": number, "previous": run_name(number - 1), "seed": number}
-        for number in range(1, study.generations + 1)
-    }
+    value["runs"] = runs(ARM, study.generations)
     value["seed"] = cell.seed
     settings.checked(study, value)
     return value
