@@ -640,12 +640,6 @@ def test_strip(tmp_path: Path) -> None:
     assert (crops.strip(rows, tmp_path, 2, number=3) == 255).all()
 
 
-def test_rarest() -> None:
-    """The rarest class is the one with the fewest boxes, of those that have any."""
-    rows = [builders.row("a", boxes=((0, 5), (2, 1))), builders.row("b", boxes=((1, 4), (2, 1)))]
-    assert crops.rarest(rows, classes=4) == 2
-
-
 # dvc.yaml
 
 

@@ -54,6 +54,16 @@ def strip(rows: Sequence[Row], class_id: int, *, most: int, alt: str) -> Picture
     return pictures.encoded(np.concatenate(parts, axis=1), alt=alt)
 
 
+def square(pixels: Pixels, box: Box) -> Pixels:
+    """A square around a box; past the edge of the image, its outermost pixels go on."""
+    height, width = pixels.shape[:2]
+    side = max(round((1 + 2 * _MARGIN) * max(box.width * width, box.height * height)), 2)
+    left, top = round(box.x * width - side / 2), round(box.y * height - side / 2)
+    columns = np.clip(np.arange(left, left + side), 0, width - 1)
+    rows = np.clip(np.arange(top, top + side), 0, height - 1)
+    return pixels[np.ix_(rows, columns)]
+
+
 def _objects(row: Row, class_id: int) -> list[Pixels]:
     try:
         boxes, pixels = labels.read(row.label_path), images.read(Path(row.path))
@@ -63,11 +73,6 @@ def _objects(row: Row, class_id: int) -> list[Pixels]:
 
 
 def _cut(pixels: Pixels, box: Box) -> Pixels:
-    """A square around a box; past the edge of the image, its outermost pixels go on."""
-    height, width = pixels.shape[:2]
-    side = max(round((1 + 2 * _MARGIN) * max(box.width * width, box.height * height)), 2)
-    left, top = round(box.x * width - side / 2), round(box.y * height - side / 2)
-    columns = np.clip(np.arange(left, left + side), 0, width - 1)
-    rows = np.clip(np.arange(top, top + side), 0, height - 1)
-    how = cv2.INTER_AREA if side > SIDE else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(pixels[np.ix_(rows, columns)], (SIDE, SIDE), interpolation=how), dtype=np.uint8)
+    found = square(pixels, box)
+    how = cv2.INTER_AREA if len(found) > SIDE else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(found, (SIDE, SIDE), interpolation=how), dtype=np.uint8)

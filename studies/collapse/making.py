@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.chains import stages
 from pipeline.chains.steps import Step, locked
-from pipeline.core import files, images, manifest, paths, stage
+from pipeline.core import files, images, manifest, object_strips, paths, stage
 from pipeline.core import records as json_records
 from pipeline.core.paths import RunPaths
 from studies.collapse import crops, measuring, work
@@ -99,7 +99,8 @@ def _write_strip(study: Study, step: Step, rows: Iterable[manifest.Row], folder:
     """The picture of the class that is rarest in the base's training data."""
     names = manifest.read_classes(step.folder / paths.REAL_CLASSES)
     base = manifest.read(step.folder / RunPaths(paths.BASE).mix_manifest)
-    chosen = crops.rarest(base, classes=len(names))
+    chosen = object_strips.rarest(base, classes=len(names))
+    assert chosen is not None  # noqa: S101 - a base is trained on objects
     drawn = crops.strip(list(rows), step.folder, chosen, number=study.crops)
     mark = {images.SYNTHETIC_MARK: json.dumps({"crops": step.what})} if step.run != paths.BASE else None
     files.write_bytes(folder / strip_name(step.run), images.encode_png(drawn, mark))
