@@ -61,7 +61,7 @@ def square(pixels: Pixels, box: Box) -> Pixels:
     left, top = round(box.x * width - side / 2), round(box.y * height - side / 2)
     columns = np.clip(np.arange(left, left + side), 0, width - 1)
     rows = np.clip(np.arange(top, top + side), 0, height - 1)
-    return pixels[np.ix_(rows, columns)]
+    return np.asarray(pixels[np.ix_(rows, columns)], dtype=np.uint8)
 
 
 def _objects(row: Row, class_id: int) -> list[Pixels]:
