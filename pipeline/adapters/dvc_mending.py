@@ -20,7 +20,7 @@ COPY = paths.STATE / "dvc.lock"
 RWLOCK = Path(".dvc/tmp/rwlock")
 _CONFLICT = "<<<<<<<"  # of git: a person has to mend that
 _CHANGED = 2  # stages at most that a file that was cut short has otherwise: the one that was written, and the last
-_MOMENT = 0.5  # seconds in which a living DVC has written its locks to the end
+_MOMENT = 0.5  # seconds in which a living DVC has written such a file to the end
 
 
 def keep() -> None:
@@ -67,6 +67,29 @@ def is_cut_short(text: str, before: str) -> bool:
     names = list(now)
     changed = sum(now[name] != known.get(name) for name in names)
     return len(names) < len(known) and names == list(known)[: len(names)] and changed <= _CHANGED
+
+
+def remove_unreadable(lock: Path) -> Iterator[str]:
+    """Remove a dvc.lock that cannot be read, where nothing is lost with it; gives in a sentence that this was so.
+
+    One with a conflict of git in it is for a person to mend.
+    """
+    if _is_unreadable(lock):
+        time.sleep(_MOMENT)  # a DVC that somebody else runs may be writing it
+        if _is_unreadable(lock):
+            lock.unlink()
+            yield f"{lock} was cut short when DVC was killed; it is removed, and written anew"
+
+
+def _is_unreadable(lock: Path) -> bool:
+    try:
+        text = lock.read_text()
+        dvc_files.stages(text, lock)
+    except FileNotFoundError:
+        return False
+    except UserError:
+        return _CONFLICT not in text
+    return False
 
 
 def mend_rwlock(path: Path = RWLOCK) -> Iterator[str]:

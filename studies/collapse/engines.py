@@ -6,7 +6,6 @@ import contextlib
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Literal
 
 import psutil
 
-from pipeline.adapters import dvc_files, dvc_mending
+from pipeline.adapters import dvc_mending
 from pipeline.chains.steps import Step, execute, locked
 from pipeline.core import cores, processes, stage
 from pipeline.core.errors import UserError
@@ -27,8 +26,6 @@ from studies.collapse.settings import Cell, Study
 
 Engine = Literal["processes", "ray"]
 _LINES = 15  # of DVC's output that an error quotes
-_MOMENT = 0.5  # seconds in which a living DVC has written its lock to the end
-_CONFLICT = "<<<<<<<"  # of git
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,24 +134,7 @@ def mend(study: Study) -> Iterator[str]:
     Nothing of the study is lost with its dvc.lock: DVC runs the stages again, and they find their generations done.
     """
     yield from dvc_mending.mend_rwlock(HERE / dvc_mending.RWLOCK)
-    lock = study.places.pipeline.with_suffix(".lock")
-    if _is_cut_short(lock):
-        time.sleep(_MOMENT)  # a DVC that a person started may be writing it
-        if _is_cut_short(lock):
-            lock.unlink()
-            yield f"{lock} was cut short when DVC was killed; it is removed, and written anew"
-
-
-def _is_cut_short(lock: Path) -> bool:
-    """Whether a dvc.lock cannot be read; one with a conflict of git in it is for a person to mend."""
-    try:
-        text = lock.read_text()
-        dvc_files.stages(text, lock)
-    except FileNotFoundError:
-        return False
-    except UserError:
-        return _CONFLICT not in text
-    return False
+    yield from dvc_mending.remove_unreadable(study.places.pipeline.with_suffix(".lock"))
 
 
 def each(actions: Mapping[str, Callable[[], object]], *, jobs: int, stop: Callable[[], None] = lambda: None) -> None:
