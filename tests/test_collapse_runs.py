@@ -248,10 +248,8 @@ def nodes() -> Iterator[subprocess.Popen[str]]:
         [sys.executable, "-m", "tests.ray_nodes"], cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         env=Project.environment(),
     )  # fmt: skip
-    yield process
-    if process.stdin:
-        process.stdin.close()
-    process.wait(timeout=120)
+    with process:  # closes what it speaks and hears by, and waits for it
+        yield process
 
 
 def test_ray(made: Made, nodes: subprocess.Popen[str], tmp_path: Path) -> None:

@@ -62,14 +62,13 @@ def until_training(process: subprocess.Popen[str], one: Project, run: str) -> No
 
 def test_killed_and_gone_on_with(verified: Project) -> None:
     """Killed in a training, it leaves no process and no report; the same command makes only what was not made."""
-    process = verified.start(*COMMAND)
-    until_training(process, verified, "share-16-1/g1")
-    second = verified.run(*COMMAND, timeout=PATIENCE)
+    with verified.start(*COMMAND) as process:
+        until_training(process, verified, "share-16-1/g1")
+        second = verified.run(*COMMAND, timeout=PATIENCE)
+        stages = [one for one in psutil.Process(process.pid).children(recursive=True) if "--run" in one.cmdline()]
+        process.send_signal(signal.SIGKILL)
     assert second.code == 1
     assert "the project is held by tailwatch ratio" in second.output
-    stages = [one for one in psutil.Process(process.pid).children(recursive=True) if "--run" in one.cmdline()]
-    process.send_signal(signal.SIGKILL)
-    process.wait()
     assert stages
     _, alive = psutil.wait_procs(stages, timeout=60)
     assert alive == []
@@ -86,7 +85,7 @@ def test_killed_and_gone_on_with(verified: Project) -> None:
     assert [one.finished for one in found.answers] == [True, True]
     assert all(one.judgement.figures[0].loss is not None for answer in found.answers for one in answer.tried)
 
-    rows = list(csv.DictReader((verified.folder / ratio.REPORT / ratio.TRIALS).open()))
+    rows = csv.DictReader((verified.folder / ratio.REPORT / ratio.TRIALS).read_text().splitlines())
     real = {(row["question"], row["generation"]): int(row["real"]) for row in rows}
     assert real == {("", "0"): 32, ("share", "1"): 16, ("number", "0"): 16, ("number", "1"): 16}
 
