@@ -38,13 +38,13 @@ COMMAND_LINE = {
 }
 HEAVY = {
     "torch": {
-        *(f"pipeline/adapters/yolo{part}.py" for part in ("", "_trainer")),
+        *(f"pipeline/adapters/yolo{part}.py" for part in ("", "_predictor", "_trainer")),
         *(f"pipeline/adapters/diffusion_{part}.py" for part in ("device", "model", "pipelines")),
     },
     "diffusers": {f"pipeline/adapters/diffusion_{part}.py" for part in ("device", "model")},
     "transformers": {"pipeline/adapters/diffusion_pipelines.py"},
     "safetensors": {f"pipeline/adapters/diffusion_{part}.py" for part in ("device", "kept")},
-    "ultralytics": {"pipeline/adapters/yolo.py", "pipeline/adapters/yolo_trainer.py"},
+    "ultralytics": {f"pipeline/adapters/yolo{part}.py" for part in ("", "_predictor", "_trainer")},
     "fiftyone": {
         *(
             f"pipeline/adapters/voxel{part}.py"

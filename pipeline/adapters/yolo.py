@@ -321,18 +321,14 @@ def predict(
     """
     with _loading(weights):
         model = _model(weights)
-    import torch
+    from pipeline.adapters.yolo_predictor import Predictor
 
     found: list[Predicted] = []
     for start in range(0, len(listed), _PREDICT_BATCH):
         chunk = [images.read(path) for path in listed[start : start + _PREDICT_BATCH]]
-        if start == 0 and device_of(device) == "cpu":
-            # The first call sets ultralytics' own number of threads; see FixedStepsTrainer.
-            model.predict(chunk[:1], imgsz=image_size, device="cpu", verbose=False, save=False)
-            torch.set_num_threads(cores.available())
         results = model.predict(
-            chunk, imgsz=image_size, conf=confidence, iou=NMS_IOU, max_det=MAX_BOXES, agnostic_nms=False, rect=False,
-            device=device_of(device), verbose=False, save=False, batch=_PREDICT_BATCH,
+            chunk, predictor=Predictor, imgsz=image_size, conf=confidence, iou=NMS_IOU, max_det=MAX_BOXES,
+            agnostic_nms=False, rect=False, device=device_of(device), verbose=False, save=False, batch=_PREDICT_BATCH,
         )  # fmt: skip
         found += [
             Predicted(

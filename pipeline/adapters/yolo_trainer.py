@@ -9,11 +9,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
 from ultralytics.data.build import InfiniteDataLoader, build_dataloader, seed_worker
 from ultralytics.models.yolo.detect import DetectionTrainer
+from ultralytics.nn.autobackend import check_class_names
+from ultralytics.utils import YAML
 
 from pipeline.core import cores
 
@@ -62,6 +65,14 @@ class FixedStepsTrainer(DetectionTrainer):  # type: ignore[misc]  # ultralytics 
     def _rounds(self) -> tuple[int, int]:
         steps = int(os.environ[STEPS_VARIABLE])
         return steps, -(-steps // self.epochs)
+
+    def get_dataset(self) -> dict[str, Any]:
+        """Read what ``adapters/yolo.py`` has laid out; ultralytics would look for fonts and downloads too."""
+        data: dict[str, Any] = YAML.load(self.args.data, append_filename=True)
+        folder = Path(data["path"])
+        paths = {split: str((folder / data[split]).resolve()) for split in ("train", "val")}
+        names = check_class_names(data["names"])
+        return data | paths | {"path": folder, "names": names, "nc": len(names), "channels": 3}
 
     def get_dataloader(self, dataset_path: str, batch_size: int = 16, rank: int = 0, mode: str = "train") -> Any:
         """Build the loader of one round; see :class:`PassSampler`."""
@@ -121,6 +132,10 @@ class FixedStepsTrainer(DetectionTrainer):  # type: ignore[misc]  # ultralytics 
         elapsed = time.monotonic() - self._started
         print(f"  step {min(self._steps_done, steps)}/{steps}  {elapsed:5.1f} s  {losses}", flush=True)  # noqa: T201
         return {}, 0.0
+
+    def read_results_csv(self) -> dict[str, Any]:
+        """Leave the curve out of the checkpoint: it has a file of its own, and reading it imports another library."""
+        return {}
 
     def save_model(self) -> bool:
         """Write the checkpoint of the last round only."""
