@@ -9,10 +9,14 @@ import hashlib
 import logging
 import os
 import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from pipeline.adapters import voxel_keeper
 from pipeline.core import paths
 from pipeline.core.errors import UserError
 
@@ -111,9 +115,17 @@ def _own_database(fo: Any) -> None:
         return
     folder = Path(fo.config.database_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    parent = service.DatabaseService
+    parent, keeper = service.DatabaseService, service.Service
 
-    class ProjectDatabase(parent):  # type: ignore[misc, valid-type]  # FiftyOne has no types
+    class Keeper(keeper):  # type: ignore[misc, valid-type]  # FiftyOne has no types
+        def start(self) -> None:
+            """Start the process as FiftyOne does, with a smaller script."""
+            self.child = psutil.Popen(
+                [sys.executable, voxel_keeper.__file__, *self._service_args, *self.command],
+                cwd=self.working_dir, stdin=subprocess.PIPE, env={**os.environ, **self.env},
+            )  # fmt: skip
+
+    class ProjectDatabase(parent, Keeper):  # type: ignore[misc, valid-type]  # the keeper starts what the parent needs
         of_project = True
         service_name = f"db-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
 
