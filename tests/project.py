@@ -15,9 +15,13 @@ from typing import Any
 
 import yaml
 
+from pipeline.core import cores
+
 ROOT = Path(__file__).parent.parent
 BCCD = ROOT.parent / "shared" / "data" / "bccd"
-_ENVIRONMENT = dict(os.environ)  # as it was before a test connected to a database of its own
+# As it was before a test connected to a database of its own. Tests run side by side, as many as there are cores on a
+# small machine: trainings of two threads each would wait for one another, and take a third more of the processor.
+_ENVIRONMENT = {cores.THREADS_VARIABLE: "1", **os.environ}
 _LEFT_OUT = {"tests", "docs", "notebooks", ".ci"}
 
 
