@@ -21,7 +21,6 @@ from pipeline.core import (
     detections,
     detector_figures,
     diversity,
-    drift,
     duplication,
     evaluation,
     files,
@@ -244,6 +243,8 @@ def _beside_real(
     run: str, data: _Data, settings: Params
 ) -> tuple[tuple[Duplication, ...], tuple[Diversity, ...], tuple[Drift, ...]]:
     """The run's synthetic images beside the real ones."""
+    from pipeline.core import drift  # imports scipy.stats, for most of a second in which the detector is measured
+
     made = objects.collect(data.synthetic)
     real = objects.collect([*data.real, *data.val, *data.test])
     audit = settings.audit
