@@ -25,6 +25,7 @@ RESULTS = study_builders.PLACES.results
 
 pytestmark = pytest.mark.slow
 
+SAME = ("data/*/manifest.csv", "data/[acgm]*/*/*.csv", "data/audit/*/audit.json", "data/gate/*.json")
 BASE = ["mix-base", "train-base", "audit-base"]
 
 
@@ -52,6 +53,18 @@ def test_a_run_leaves_verdicts_report_and_dataset(project: Project) -> None:
     page = (project.folder / "reports/index.html").read_text()
     assert "guarded" in page
     assert "recursive" in page
+
+
+def test_a_second_project_is_identical(project: Project, tmp_path: Path) -> None:
+    """The same settings and the same ledger give the same manifests, predictions and verdicts, file by file."""
+    second = create(tmp_path / "second", small, lambda params: params["runs"].pop("guarded-1"))
+    shutil.copy(project.folder / "data/ledger.csv", second.folder / "data")
+    shutil.copytree(project.folder / "data/imports", second.folder / "data/imports", dirs_exist_ok=True)
+    done = second.run("dvc", "repro", "gate@recursive-1")
+    assert done.code == 0, done.output
+    made, before = second.digest(*SAME), project.digest(*SAME)
+    assert len(made) > 10
+    assert made == {path: before[path] for path in made}
 
 
 def test_check_gives_text_json_and_exit_code(project: Project) -> None:

@@ -108,7 +108,7 @@ def test_some(name: str, data: st.DataObject) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LOOKS)
-@settings(max_examples=2000, deadline=10_000, suppress_health_check=QUIET)
+@settings(max_examples=600, deadline=10_000, suppress_health_check=QUIET)
 @given(data=st.data())
 def test_many(name: str, data: st.DataObject) -> None:
     """As above, often; none takes ten seconds."""
