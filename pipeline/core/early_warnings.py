@@ -108,21 +108,24 @@ def near_copies(duplication: Sequence[Duplication]) -> str:
 
 def _low_coverage(base: Audit, run: Audit, neighbours: int) -> str:
     kept = symptoms.kept_share(base, run)
-    told = [_uncovered(one, kept, neighbours) for one in run.diversity] if run.synthetic_images else []
-    if not any(told):
+    found = [_uncovered(one, kept, neighbours) for one in run.diversity] if run.synthetic_images else []
+    few = [one for one in found if one]
+    if not few:
         return ""
-    return f"The training data covers too few of the real objects: {'; '.join(text for text in told if text)}."
+    shares, usual = ", ".join(now for now, _ in few), [one for _, one in few]
+    wanted = " to ".join(dict.fromkeys(f"{one:.0%}" for one in (min(usual), max(usual))))
+    return f"The training data covers too few of the real objects: {shares}. As many real ones would cover {wanted}."
 
 
-def _uncovered(one: Diversity, kept: float, neighbours: int) -> str:
+def _uncovered(one: Diversity, kept: float, neighbours: int) -> tuple[str, float] | None:
+    """What is covered of a class, in words, and the share that as many real objects would cover; None: enough is."""
     coverage = one.coverage
     if coverage.value is None or coverage.high is None:
-        return ""
+        return None
     usual = usual_coverage(one.samples, neighbours=neighbours)
     if covered(coverage.high, kept=kept, neighbours=neighbours) >= usual:
-        return ""
-    now = covered(coverage.value, kept=kept, neighbours=neighbours)
-    return f"{now:.0%} of {one.name}, as many real ones would cover {usual:.0%}"
+        return None
+    return f"{covered(coverage.value, kept=kept, neighbours=neighbours):.0%} of {one.name}", usual
 
 
 def vanishing(expected: Sequence[Forecast]) -> str:

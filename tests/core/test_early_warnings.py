@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,17 @@ def test_low_coverage_of_a_class() -> None:
     run = audit(
         "wild-1", diversity=(diversity(coverage=figure(1.0)), diversity("lynx", coverage=figure(0.2))), **RECURSIVE
     )
-    assert text(run, "low-coverage").endswith(": 20% of lynx, as many real ones would cover 97%.")
+    assert text(run, "low-coverage").endswith(": 20% of lynx. As many real ones would cover 97%.")
+
+
+def test_low_coverage_of_several() -> None:
+    """What real objects would cover is said once: a share, or the least and the most."""
+    lynx, wolf = (diversity(name, coverage=figure(0.2)) for name in ("lynx", "wolf"))
+    told = text(audit("wild-1", diversity=(lynx, wolf), **RECURSIVE), "low-coverage")
+    assert told.endswith(": 20% of lynx, 20% of wolf. As many real ones would cover 97%.")
+    few = replace(wolf, samples=6)
+    told = text(audit("wild-1", diversity=(lynx, few), **RECURSIVE), "low-coverage")
+    assert told.endswith(": 20% of lynx, 20% of wolf. As many real ones would cover 97% to 100%.")
 
 
 def test_coverage_counts_only_what_is_trained_on() -> None:
