@@ -183,13 +183,10 @@ def test_cut_off_anywhere(made: Made, tmp_path: Path) -> None:
     again = start(tmp_path / "project")
     cell = CELLS[0]
     for ended, run in (("", "g1"), ("mix", "g1"), ("train", "g1"), ("", "g2")):
-        process = again.start(sys.executable, "-m", "studies.collapse", "run", "--jobs", "1")
-        until(partial(is_in, again, process, run, ended), process)
-        stages = below(process, run)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        if process.stdout:
-            process.stdout.close()
+        with again.start(sys.executable, "-m", "studies.collapse", "run", "--jobs", "1") as process:
+            until(partial(is_in, again, process, run, ended), process)
+            stages = below(process, run)
+            process.send_signal(signal.SIGKILL)
         _, alive = psutil.wait_procs(stages, timeout=30)
         assert alive == []
     before = (again.folder / PLACES.work_cell(cell) / "data/train/g1/weights.pt").stat().st_mtime_ns

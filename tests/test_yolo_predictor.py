@@ -56,9 +56,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return found
 
 
-def predict(weights: Path, pictures: list[Path], floor: float = FLOOR) -> list[Predicted]:
+def predict(weights: Path, pictures: list[Path]) -> list[Predicted]:
     """What the project finds."""
-    return yolo.predict(weights, pictures, image_size=SIDE, confidence=floor, device="cpu")
+    return yolo.predict(weights, pictures, image_size=SIDE, confidence=FLOOR, device="cpu")
 
 
 def test_same_boxes(weights: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,11 +117,13 @@ def _own_database(fo: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     parent, keeper = service.DatabaseService, service.Service
 
+    main = Path(service.__file__).parent.parent / "service" / "main.py"
+
     class Keeper(keeper):  # type: ignore[misc, valid-type]  # FiftyOne has no types
         def start(self) -> None:
             """Start the process as FiftyOne does, with a smaller script."""
             self.child = psutil.Popen(
-                [sys.executable, voxel_keeper.__file__, *self._service_args, *self.command],
+                [sys.executable, voxel_keeper.__file__, str(main), *self._service_args, *self.command],
                 cwd=self.working_dir, stdin=subprocess.PIPE, env={**os.environ, **self.env},
             )  # fmt: skip
 

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import runpy
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
 
 def main() -> None:
-    """Do what FiftyOne's own ``service/main.py`` does, with the arguments of this command."""
-    spec = find_spec("fiftyone")
-    folders = list(spec.submodule_search_locations or ()) if spec else []
+    """Do what FiftyOne's own ``service/main.py`` does, whose path and arguments are those of this command."""
+    del sys.argv[0]
     package = ModuleType("fiftyone")  # its modules can be imported, and nothing else is
-    package.__path__ = folders
+    package.__path__ = [str(Path(sys.argv[0]).parent.parent)]
     sys.modules["fiftyone"] = package
-    runpy.run_path(str(Path(folders[0]) / "service" / "main.py"), run_name="__main__")
+    runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 if __name__ == "__main__":
