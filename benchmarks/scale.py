@@ -247,7 +247,7 @@ def _nearest(number: int, _: Path) -> Prepared:
     length = embedding.embed(_pages(1)).shape[1]
     sets = np.random.default_rng(0).normal(size=(2, number * _BOXES, length)).astype(np.float32)
     sets /= np.linalg.norm(sets, axis=2, keepdims=True)
-    return lambda: neighbours.nearest(sets[0], sets[1], method="exact")
+    return lambda: neighbours.nearest(sets[0], sets[1])
 
 
 if __name__ == "__main__":

@@ -91,8 +91,15 @@ def connected(count: int, first: Positions, second: Positions) -> list[Positions
     """
     if count == 0:
         return []
+    leader = first_of_group(count, first, second)
+    order = np.argsort(leader, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(leader[order])) + 1)
+
+
+def first_of_group(count: int, first: Positions, second: Positions) -> Positions:
+    """The first member of each position's connected group, shape (count,); see :func:`connected`."""
     links = coo_array((np.ones(len(first), dtype=np.int8), (first, second)), shape=(count, count))
-    number, member_of = connected_components(links, directed=False)
-    order = np.argsort(member_of, kind="stable")
-    members = np.split(order, np.cumsum(np.bincount(member_of, minlength=number))[:-1])
-    return sorted(members, key=lambda group: int(group[0]))
+    member_of = connected_components(links, directed=False)[1]
+    starts = np.unique(member_of, return_index=True)[1]
+    leader: Positions = starts[member_of]
+    return leader

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +31,7 @@ Positions = npt.NDArray[np.int64]
 
 LEAST_REAL = 50  # real items; fewer say nothing of a quantile in the hundredths
 _EXAMPLES = 12
+_LINKS = 1 << 20  # between near items that are held until groups are made of them
 _SAME = 1 - 1e-5  # two such items are the same picture; no threshold asks for more
 
 
@@ -184,18 +186,27 @@ def _as_many(items: Items, number: int) -> Items:
 def _groups(items: Items, threshold: Threshold) -> _Near:
     if threshold.value is None:
         return _Near(groups=[], similarity={})
-    # Pairs may be as many as the square of the items; after each part only the groups are kept.
+    # Pairs may be as many as the square of the items: after some of them only the groups are kept.
     leader = np.arange(len(items))
     best = np.full(len(items), -np.inf)
+    links: list[tuple[Positions, Positions]] = []
     for part in neighbours.pairs(items.vectors, items.vectors, at_least=threshold.value):
         elsewhere = items.images[part.first] != items.images[part.second]
         first, second = part.first[elsewhere], part.second[elsewhere]
         np.maximum.at(best, first, part.similarities[elsewhere])
-        links = np.concatenate([np.arange(len(items)), first]), np.concatenate([leader, second])
-        for group in duplicates.connected(len(items), *links):
-            leader[group] = group[0]
-    groups = [np.flatnonzero(leader == first) for first in np.unique(leader)]
+        links.append((first, second))
+        if sum(len(one) for one, _ in links) > _LINKS:
+            leader, links = _leaders(leader, links), []
+    groups = duplicates.connected(len(items), np.arange(len(items)), _leaders(leader, links))
     return _Near(groups=groups, similarity={int(group[0]): float(best[group].max()) for group in groups})
+
+
+def _leaders(leader: Positions, links: Sequence[tuple[Positions, Positions]]) -> Positions:
+    """The first position of each one's group, when links are added to groups."""
+    positions = np.arange(len(leader))
+    first = np.concatenate([positions, *(one for one, _ in links)])
+    second = np.concatenate([leader, *(other for _, other in links)])
+    return duplicates.first_of_group(len(leader), first, second)
 
 
 def _examples(items: Items, near: _Near) -> tuple[NearGroup, ...]:

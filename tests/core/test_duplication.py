@@ -214,13 +214,12 @@ def test_no_synthetic_items() -> None:
 
 
 def test_many_pairs_in_many_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Groups are the same however the pairs are divided into parts, and whether faiss finds them or not."""
+    """Groups are the same however the pairs are divided into parts."""
     made = joined(FRESH, like(FRESH, list(range(30)) * 3, "copy"), like(FRESH, [0] * 40, "heap"))
     whole = objects_of(made)
     assert (whole.near, whole.groups, whole.largest) == (130, 30, 44)
-    monkeypatch.setattr(neighbours, "_CELLS_A_BLOCK", 700)
-    assert objects_of(made) == whole
-    monkeypatch.setattr(neighbours, "LARGE", 1)
+    monkeypatch.setattr(neighbours, "_TILE", 20)
+    monkeypatch.setattr(duplication, "_LINKS", 50)
     assert objects_of(made) == whole
 
 

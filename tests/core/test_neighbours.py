@@ -1,9 +1,6 @@
-"""Nearest neighbours: those of a plain double loop, with faiss and without, ties by position."""
+"""Nearest neighbours: those of a plain double loop, ties by position."""
 
 from __future__ import annotations
-
-import importlib.util
-from typing import Literal
 
 import numpy as np
 import pytest
@@ -14,8 +11,6 @@ from sklearn.neighbors import NearestNeighbors
 from pipeline.core import neighbours
 from pipeline.core.neighbours import Positions, Vectors
 
-Method = Literal["exact", "faiss"]
-each_method = pytest.mark.parametrize("method", ["exact", "faiss"])
 # Few directions, so that many vectors are the same and ties are the rule.
 COARSE = st.lists(st.tuples(*[st.integers(-1, 2)] * 3).filter(any), max_size=30)
 
@@ -46,83 +41,80 @@ def brute(queries: Vectors, targets: Vectors, k: int, apart: tuple[Positions, Po
 
 
 @settings(max_examples=60)
-@given(data=st.data(), method=st.sampled_from(["exact", "faiss"]), cells=st.sampled_from([1, 40, 1 << 22]))
-def test_nearest(data: st.DataObject, method: Method, cells: int) -> None:
-    """Neighbours are those of a plain double loop, whatever the method and the size of a block."""
+@given(data=st.data(), tile=st.sampled_from([1, 7, 2048]))
+def test_nearest(data: st.DataObject, tile: int) -> None:
+    """Neighbours are those of a plain double loop, whatever the size of a tile."""
     queries, targets = unit(data.draw(COARSE)), unit(data.draw(COARSE))
     k = data.draw(st.integers(1, 5))
     own = np.array(data.draw(st.lists(st.integers(0, 3), min_size=len(queries), max_size=len(queries))), dtype=np.int64)
     other = np.array(data.draw(st.lists(st.integers(0, 3), min_size=len(targets), max_size=len(targets))), np.int64)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(neighbours, "_CELLS_A_BLOCK", cells)
-        found = neighbours.nearest(queries, targets, k=k, apart=(own, other), method=method)
+        patch.setattr(neighbours, "_TILE", tile)
+        found = neighbours.nearest(queries, targets, k=k, apart=(own, other))
     wanted = brute(queries, targets, k, (own, other))
     assert [[one for one in row if one >= 0] for row in found.positions.tolist()] == wanted
     assert ((found.positions < 0) == np.isneginf(found.similarities)).all()
 
 
 @settings(max_examples=40)
-@given(data=st.data(), method=st.sampled_from(["exact", "faiss"]), cells=st.sampled_from([1, 40, 1 << 22]))
-def test_pairs(data: st.DataObject, method: Method, cells: int) -> None:
-    """Pairs are those of a plain double loop, in its order; within one set each is there once."""
+@given(data=st.data(), tile=st.sampled_from([1, 7, 2048]))
+def test_pairs(data: st.DataObject, tile: int) -> None:
+    """Pairs are those of a plain double loop; within one set each is there once."""
     first, second = unit(data.draw(COARSE)), unit(data.draw(COARSE))
     at_least = data.draw(st.sampled_from([-1.0, 0.0, 0.5, 0.9, 1.0]))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(neighbours, "_CELLS_A_BLOCK", cells)
+        patch.setattr(neighbours, "_TILE", tile)
         for other in (second, first):
-            found = [
+            found = sorted(
                 (int(one), int(two))
-                for part in neighbours.pairs(first, other, at_least=at_least, method=method)
+                for part in neighbours.pairs(first, other, at_least=at_least)
                 for one, two in zip(part.first, part.second, strict=True)
-            ]
+            )
             similar = np.round(first.astype(float) @ other.T.astype(float), 7) >= at_least
             assert found == [
                 (one, two) for one, two in np.argwhere(similar).tolist() if other is not first or one < two
             ]
 
 
-def test_faiss_answers_the_same() -> None:
-    """With faiss and without, positions and similarities are equal to the last bit, many copies among them too."""
+def test_many_tiles_answer_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one tile and in many, positions and similarities are equal to the last bit, many copies among them too."""
     some = random_vectors(400, seed=1)
     targets = np.concatenate([some, np.repeat(some[:5], 30, axis=0), random_vectors(200, seed=2)])
     groups = np.arange(len(targets)) // 3
-    exact, quick = (
-        neighbours.nearest(targets, targets, k=3, apart=(groups, groups), method=method)
-        for method in ("exact", "faiss")
-    )
-    assert np.array_equal(exact.positions, quick.positions)
-    assert np.array_equal(exact.similarities, quick.similarities)
-    lists = [
-        [
-            (part.first.tolist(), part.second.tolist(), part.similarities.tolist())
-            for part in neighbours.pairs(targets, some, at_least=0.4, method=method)
+    found, lists = [], []
+    for tile in (2048, 64):
+        monkeypatch.setattr(neighbours, "_TILE", tile)
+        found.append(neighbours.nearest(targets, targets, k=3, apart=(groups, groups)))
+        pairs = [
+            pair
+            for part in neighbours.pairs(targets, some, at_least=0.4)
+            for pair in zip(part.first.tolist(), part.second.tolist(), part.similarities.tolist(), strict=True)
         ]
-        for method in ("exact", "faiss")
-    ]
+        lists.append(sorted(pairs))
+    assert np.array_equal(found[0].positions, found[1].positions)
+    assert np.array_equal(found[0].similarities, found[1].similarities)
     assert lists[0] == lists[1]
-    assert sum(len(first) for first, _, _ in lists[0]) > 1000
+    assert len(lists[0]) > 1000
 
 
-@each_method
-def test_neighbours_are_scikit_learns(method: Method) -> None:
+def test_neighbours_do_not_rest_on_single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Targets that single precision cannot tell apart are ranked by double precision, however many they are."""
+    draw = np.random.default_rng(8)
+    query = random_vectors(1, seed=9, width=385)
+    targets = query + draw.normal(0, 3e-5, (500, 385)).astype(np.float32)
+    targets = np.asarray(targets / np.linalg.norm(targets, axis=1, keepdims=True), dtype=np.float32)
+    monkeypatch.setattr(neighbours, "_TILE", 128)
+    found = neighbours.nearest(query, targets, k=5)
+    assert found.positions.tolist() == brute(query, targets, 5, (np.array([0]), -1 - np.arange(500)))
+
+
+def test_neighbours_are_scikit_learns() -> None:
     """Positions and cosines are those of scikit-learn's brute force search."""
     queries, targets = random_vectors(120, seed=3), random_vectors(300, seed=4)
     wanted = NearestNeighbors(n_neighbors=4, metric="cosine", algorithm="brute").fit(targets).kneighbors(queries)
-    found = neighbours.nearest(queries, targets, k=4, method=method)
+    found = neighbours.nearest(queries, targets, k=4)
     assert np.array_equal(found.positions, wanted[1])
     np.testing.assert_allclose(found.similarities, 1 - wanted[0], atol=1e-6)
-
-
-def test_large_sets_take_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the threshold on, faiss is taken where it is installed, and not where it is missing."""
-    monkeypatch.setattr(neighbours, "LARGE", 10)
-    few, many = random_vectors(9, seed=5), random_vectors(10, seed=6)
-    assert not neighbours._by_faiss(few, many, None)
-    assert neighbours._by_faiss(many, many, None)
-    assert not neighbours._by_faiss(many, many, "exact")
-    assert neighbours._by_faiss(few, few, "faiss")
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    assert not neighbours._by_faiss(many, many, None)
 
 
 def test_equal_vectors_are_wholly_similar() -> None:
