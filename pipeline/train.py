@@ -49,6 +49,7 @@ def main(run: str) -> None:
                 "images": len(rows),
                 "steps": settings.train.steps,
                 "seeds": settings.train.seeds,
+                "precision": yolo.precision_of(settings.train),
                 "boxes": dict(zip(names, counts, strict=True)),
                 "absent": absent,
             },

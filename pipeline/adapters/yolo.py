@@ -24,6 +24,7 @@ ROUNDS = 20  # how often a training reports, and steps of the learning rate's sc
 NMS_IOU = 0.6
 MAX_BOXES = 300  # an image
 _PREDICT_BATCH = 64
+_AMP: dict[str, bool | str] = {"fp32": False, "bf16": "bf16", "amp": True}  # ultralytics' setting, on GPUs
 _REFUSED = re.compile(r"GLOBAL ([\w.]+)")  # in what torch says of a checkpoint
 _LARGEST_DESCRIPTION = 1 << 16  # bytes of a model's description
 _LARGEST_NUMBER = 10_000  # in a model's description: channels, repetitions
@@ -106,6 +107,13 @@ def device_of(device: str | int) -> str:
     import torch
 
     return "0" if torch.cuda.is_available() else "cpu"
+
+
+def precision_of(params: Train) -> str:
+    """What a training computes in: fp32 or bf16, or on GPUs amp, ultralytics' own mixed precision."""
+    if params.precision != "auto":
+        return params.precision
+    return "fp32" if device_of(params.device) == "cpu" else "amp"
 
 
 @contextlib.contextmanager
@@ -210,6 +218,7 @@ def train(
         settings = _settings(params, data=data, model=model, device=device_of(params.device), seed=seed)
         os.environ[yolo_trainer.STEPS_VARIABLE] = str(params.steps)
         trainer = yolo_trainer.FixedStepsTrainer(overrides=settings)
+        trainer.bfloat16 = precision_of(params) == "bf16"
         trainer.train()
         files.write_bytes(out / weights, trainer.last.read_bytes())
         shutil.copyfile(trainer.csv, out / curve)
@@ -238,6 +247,7 @@ def time_steps(listed: Sequence[Path], classes: Sequence[str], params: Train, *,
         settings = _settings(params, data=data, model=model, device=device, seed=0) | {"epochs": 1}
         os.environ[yolo_trainer.STEPS_VARIABLE] = str(steps)
         trainer = yolo_trainer.TimedTrainer(overrides=settings)
+        trainer.bfloat16 = precision_of(params) == "bf16"
         trainer.train()
     taken = np.diff(np.array(trainer.clocks, dtype=np.float64).reshape(-1, 2), axis=0)[1:]
     wall, processor = (float(one) for one in np.median(taken, axis=0))
@@ -263,7 +273,8 @@ def _settings(params: Train, *, data: Path, model: Path, device: str, seed: int)
         "epochs": min(ROUNDS, params.steps), "batch": params.batch, "nbs": params.batch, "workers": params.workers,
         "optimizer": "AdamW", "lr0": params.learning_rate, "lrf": 0.01, "cos_lr": True, "weight_decay": 0.0005,
         "warmup_epochs": 1.0, "warmup_bias_lr": 0.0, "box": 7.5, "cls": params.class_gain, "dfl": 1.5,
-        "seed": seed % 2**31, "deterministic": device != "cpu", "amp": device != "cpu", "cache": "ram", "rect": False,
+        "seed": seed % 2**31, "deterministic": device != "cpu", "amp": device != "cpu" and _AMP[precision_of(params)],
+        "cache": "ram", "rect": False,
         "close_mosaic": 0, "patience": 0, "plots": False, "val": True, "save": True, "exist_ok": True, "verbose": False,
         "project": str(data.parent), "name": "run", "pretrained": False, **params.augment,
     }  # fmt: skip

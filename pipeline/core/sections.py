@@ -11,6 +11,7 @@ from pipeline.core.schema import require
 
 _MIN_DIGIT = 8  # pixels: the size of the source
 Policy = Literal["replace", "accumulate", "accumulate-subsample"]
+Precision = Literal["auto", "fp32", "bf16"]
 Schedule = Literal["confirm", "obrien-fleming", "uniform", "none"]
 
 
@@ -122,6 +123,7 @@ class Train:
     learning_rate: float
     class_gain: float
     device: str | int
+    precision: Precision = "auto"
     workers: int
     seeds: int
     augment: Mapping[str, float] = field(default_factory=dict)
