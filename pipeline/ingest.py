@@ -7,18 +7,32 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from pipeline.core import bounded, digits, files, images, impostors, labels, manifest, params, paths, portraits, stage
+from pipeline.core import (
+    ahead,
+    bounded,
+    digits,
+    files,
+    images,
+    impostors,
+    labels,
+    manifest,
+    params,
+    paths,
+    portraits,
+    stage,
+)
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import SPLITS, Row
 from pipeline.core.portraits import Portrait
 from pipeline.core.sections import Digits, Ingest
 from pipeline.core.sources import reading
-from pipeline.core.sources.found import SourceImage, to_box
+from pipeline.core.sources.found import Source, SourceImage, to_box
 
 _STEM = 16  # hexadecimal digits of the image id in a file's name
 _SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "BMP": ".bmp"}  # of files that are stored as they are
@@ -38,6 +52,27 @@ class Decision:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    """What there is to know of an image file before others are looked at.
+
+    Attributes:
+        image_id: SHA-256 of its bytes; empty where they cannot be read.
+        marked: whether it says of itself that it is synthetic.
+        reason: why it cannot be used; empty where it can.
+        stored: the bytes that are kept: its own, or those of a PNG with its pixels.
+        suffix: of the kept file's name.
+        size: width and height in pixels.
+    """
+
+    image_id: str = ""
+    marked: bool = False
+    reason: str = ""
+    stored: bytes = b""
+    suffix: str = ""
+    size: tuple[int, int] = (0, 0)
+
+
 @dataclass(slots=True)
 class Intake:
     """What has been taken in so far."""
@@ -51,12 +86,25 @@ class Intake:
         decision: Literal["kept", "rejected"] = "rejected" if reason else "kept"
         self.decisions.append(Decision(kind=kind, image=image, where=where, decision=decision, reason=reason))
 
-    def store(self, row: Row, data: bytes, boxes: list[labels.Box]) -> None:
-        """Write one image and its labels, and note its row."""
-        target = self.folder / Path(row.path).relative_to(paths.REAL)
-        target.write_bytes(data)
-        manifest.label_path(target).write_text(labels.format_boxes(boxes))
+    def keep(self, row: Row, data: bytes, boxes: list[labels.Box]) -> _Kept:
+        """Note an image's row; gives what has to be written."""
         self.rows[row.image_id] = row
+        return _Kept(target=self.folder / Path(row.path).relative_to(paths.REAL), data=data, boxes=boxes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """An image that is kept, with its labels."""
+
+    target: Path
+    data: bytes
+    boxes: list[labels.Box]
+
+
+def _write(kept: _Kept) -> None:
+    """Write an image and its labels, one of many at the same time: to make a file takes as long as half of a decode."""
+    kept.target.write_bytes(kept.data)
+    manifest.label_path(kept.target).write_text(labels.format_boxes(kept.boxes))
 
 
 def main() -> None:
@@ -147,7 +195,8 @@ def _compose(settings: Digits, intake: Intake, seed: int) -> None:
             ]
             image_id = hashlib.sha256(f"{style.size}\n".encode() + page.pixels.tobytes()).hexdigest()
             size = (style.size, style.size)
-            intake.store(_row(image_id, name, split, ".png", size, boxes), images.encode_png(page.pixels), boxes)
+            row = _row(image_id, name, split, ".png", size, boxes)
+            _write(intake.keep(row, images.encode_png(page.pixels), boxes))
             intake.decide("image", name, "page")
             for index in range(len(boxes)):
                 intake.decide("box", name, f"digit {index}")
@@ -158,31 +207,66 @@ def _read(settings: Ingest, intake: Intake) -> list[str]:
     source = reading.read(settings.source, Path(settings.path))
     for reject in source.unused:
         intake.decide("label", "", reject.name, reject.reason)
+    with images.quiet():
+        for _ in ahead.mapped(_write, _kept(source, settings, intake)):
+            pass
+    return list(source.classes)
+
+
+def _kept(source: Source, settings: Ingest, intake: Intake) -> Iterator[_Kept]:
+    """Decide image by image; gives those that are kept."""
     # The test split has the first claim on an image that is there twice, then val.
     claims = {"test": 0, "val": 1, "train": 2, None: 3}
     classes = {name: number for number, name in enumerate(source.classes)}
+    ordered = sorted(source.images, key=lambda image: (claims[image.split], image.name))
     copies = impostors.screen(_portraits(source.images, settings))
-    for found in sorted(source.images, key=lambda image: (claims[image.split], image.name)):
-        reason = found.problem or _take(found, settings, intake, classes, copies)
+    for found, file in zip(ordered, ahead.mapped(partial(_look, settings=settings), ordered), strict=True):
+        taken: _Kept | str = found.problem or _take(found, file, settings, intake, classes, copies)
+        reason = taken if isinstance(taken, str) else ""
         intake.decide("image", found.name, found.split or "", reason)
         for reject in found.rejected:
             intake.decide("box", found.name, reject.name, reject.reason)
-        if reason:
-            for box in found.boxes:
-                intake.decide("box", found.name, box.where, "its image was rejected")
-    return list(source.classes)
+        if isinstance(taken, _Kept):
+            yield taken
+            continue
+        for box in found.boxes:
+            intake.decide("box", found.name, box.where, "its image was rejected")
 
 
 def _portraits(found: Iterable[SourceImage], settings: Ingest) -> Iterator[Portrait]:
     """Portraits of the images that can be read; the others are refused for what they are."""
-    for one in found:
-        if one.problem is None:
-            try:
-                data = _bytes(one.path, settings)
-                pixels = images.decode(data, max_pixels=settings.max_pixels).pixels
-            except ValueError:
-                continue
-            yield portraits.portrait(pixels, image_id=hashlib.sha256(data).hexdigest(), name=one.name)
+    readable = (one for one in found if one.problem is None)
+    return (one for one in ahead.mapped(partial(_portrait, settings=settings), readable) if one is not None)
+
+
+def _portrait(found: SourceImage, settings: Ingest) -> Portrait | None:
+    try:
+        data = _bytes(found.path, settings)
+        pixels = images.decode(data, max_pixels=settings.max_pixels).pixels
+    except ValueError:
+        return None
+    return portraits.portrait(pixels, image_id=hashlib.sha256(data).hexdigest(), name=found.name)
+
+
+def _look(found: SourceImage, settings: Ingest) -> _File:
+    """Read and decode an image file, one of many at the same time."""
+    if found.problem:
+        return _File()
+    try:
+        data = _bytes(found.path, settings)
+    except ValueError as error:
+        return _File(reason=str(error))
+    image_id = hashlib.sha256(data).hexdigest()
+    if impostors.is_marked(data):
+        return _File(image_id=image_id, marked=True)
+    try:
+        decoded = images.decode(data, max_pixels=settings.max_pixels)
+    except ValueError as error:
+        return _File(image_id=image_id, reason=str(error))
+    # The name of a file may lie about its format, and readers go by the name.
+    suffix = _SUFFIXES[images.probe(data).format] if decoded.as_is else ".png"
+    stored = data if decoded.as_is else images.encode_png(decoded.pixels)
+    return _File(image_id=image_id, stored=stored, suffix=suffix, size=(decoded.width, decoded.height))
 
 
 def _bytes(path: Path, settings: Ingest) -> bytes:
@@ -195,42 +279,32 @@ def _bytes(path: Path, settings: Ingest) -> bytes:
 
 def _take(
     found: SourceImage,
+    file: _File,
     settings: Ingest,
     intake: Intake,
     classes: Mapping[str, int],
     copies: Mapping[str, impostors.Match],
-) -> str:
-    """Store one image with its good boxes; gives the reason when the image is rejected."""
-    try:
-        data = _bytes(found.path, settings)
-    except ValueError as error:
-        return str(error)
-    if len(data) + _FREE_SPACE > shutil.disk_usage(intake.folder).free:
+) -> _Kept | str:
+    """Keep one image with its good boxes; gives the reason when the image is rejected."""
+    if len(file.stored) + _FREE_SPACE > shutil.disk_usage(intake.folder).free:
         raise UserError(
             f"the disk is nearly full: {intake.folder.parent}. Free space and run `uv run dvc repro` again."
         )
-    if impostors.is_marked(data):
+    if file.marked:
         return "marked as synthetic by this project; a synthetic image never enters as real"
-    image_id = hashlib.sha256(data).hexdigest()
-    if image_id in copies:
-        return str(copies[image_id])
-    if image_id in intake.rows:
-        twin = intake.rows[image_id]
+    if file.image_id in copies:
+        return str(copies[file.image_id])
+    if file.image_id in intake.rows:
+        twin = intake.rows[file.image_id]
         return f"exact duplicate of {twin.name}" + (f" in {twin.split}" if twin.split else "")
-    try:
-        decoded = images.decode(data, max_pixels=settings.max_pixels)
-    except ValueError as error:
-        return str(error)
-    size = (decoded.width, decoded.height)
-    if found.size is not None and found.size != size:
+    if file.reason:
+        return file.reason
+    if found.size is not None and found.size != file.size:
         stated = " x ".join(bounded.shown(side, most=20) for side in found.size)
-        return f"its annotation is for {stated} pixels, the image has {size[0]} x {size[1]}"
-    boxes = list(_boxes(found, settings, intake, classes, size))
-    # The name of a file may lie about its format, and readers go by the name.
-    suffix = _SUFFIXES[images.probe(data).format] if decoded.as_is else ".png"
-    stored = data if decoded.as_is else images.encode_png(decoded.pixels)
-    intake.store(_row(image_id, found.name, found.split or "", suffix, size, boxes), stored, boxes)
-    return ""
+        return f"its annotation is for {stated} pixels, the image has {file.size[0]} x {file.size[1]}"
+    boxes = list(_boxes(found, settings, intake, classes, file.size))
+    row = _row(file.image_id, found.name, found.split or "", file.suffix, file.size, boxes)
+    return intake.keep(row, file.stored, boxes)
 
 
 def _boxes(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.core import params
+from pipeline.core.sections import Precision
 from tests import study_builders
 from tests.project import ROOT
 
@@ -55,7 +56,13 @@ def test_only_the_net_is_computed_in_bfloat16(detector: Any) -> None:
 
 @pytest.mark.parametrize(
     ("precision", "device", "wanted"),
-    [("auto", "cpu", "fp32"), ("fp32", "cpu", "fp32"), ("bf16", "cpu", "bf16"), ("auto", 0, "amp"), ("fp32", 0, "fp32")],
+    [
+        ("auto", "cpu", "fp32"),
+        ("fp32", "cpu", "fp32"),
+        ("bf16", "cpu", "bf16"),
+        ("auto", 0, "amp"),
+        ("fp32", 0, "fp32"),
+    ],
 )
 def test_what_auto_is(precision: Any, device: str | int, wanted: str) -> None:
     """Nothing is computed in fewer bits on a CPU unless one asks for it."""
@@ -78,7 +85,8 @@ def test_a_training_in_bfloat16(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     train = params.load(ROOT / "params.yaml").train
     train = replace(train, model=str(ROOT / train.model), steps=3, batch=2, image_size=64, device="cpu")
     learnt = {}
-    for name, precision in {"whole": "fp32", "half": "bf16", "again": "bf16"}.items():
+    precisions: dict[str, Precision] = {"whole": "fp32", "half": "bf16", "again": "bf16"}
+    for name, precision in precisions.items():
         out = tmp_path / name
         out.mkdir()
         yolo.train([image], study_builders.CLASSES, replace(train, precision=precision), seed=1, out=out)

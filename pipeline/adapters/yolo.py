@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from pipeline.core import bounded, checkpoints, cores, files, images, manifest, paths, plain_yaml
+from pipeline.core import checkpoints, cores, files, images, manifest, model_descriptions, paths
 from pipeline.core.errors import UserError
 from pipeline.core.sections import Train
 
@@ -26,9 +26,6 @@ MAX_BOXES = 300  # an image
 _PREDICT_BATCH = 64
 _AMP: dict[str, bool | str] = {"fp32": False, "bf16": "bf16", "amp": True}  # ultralytics' setting, on GPUs
 _REFUSED = re.compile(r"GLOBAL ([\w.]+)")  # in what torch says of a checkpoint
-_LARGEST_DESCRIPTION = 1 << 16  # bytes of a model's description
-_LARGEST_NUMBER = 10_000  # in a model's description: channels, repetitions
-_MOST_VALUES = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,31 +153,11 @@ def _model(weights: Path) -> Any:
     """
     ultralytics = _ultralytics()
     if weights.suffix != ".pt":
-        _check_description(plain_yaml.load(bounded.read(weights, most=_LARGEST_DESCRIPTION)))
+        model_descriptions.check(weights)
     model = ultralytics.YOLO(str(weights))
     if model.task != "detect":
         raise ValueError(f"it is a model for the task {model.task!r}, wanted detect")
     return model
-
-
-def _check_description(value: Any) -> None:
-    """Refuse a description of a model that would take all memory, or that asks for code to be run.
-
-    Raises:
-        ValueError: no keys and values, or a number that no detector has.
-    """
-    if not isinstance(value, dict):
-        raise ValueError(f"it holds {type(value).__name__}, wanted a description of a model")  # noqa: TRY004 - of a file
-    ahead: list[Any] = list(value.values())
-    for _ in range(_MOST_VALUES):
-        if not ahead:
-            return
-        one = ahead.pop()
-        if isinstance(one, int | float) and abs(one) > _LARGEST_NUMBER:
-            raise ValueError(f"it holds the number {bounded.shown(one)}, wanted at most {_LARGEST_NUMBER:,}")
-        if isinstance(one, dict | list):
-            ahead += one.values() if isinstance(one, dict) else one
-    raise ValueError(f"it holds more than {_MOST_VALUES:,} values")
 
 
 def train(

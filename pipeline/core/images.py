@@ -1,8 +1,10 @@
 """Image files: read whole or refused with a reason, and PNG files that carry text.
 
-Pillow is the one library here beside OpenCV. OpenCV fills what a truncated JPEG lacks with grey and says nothing;
-Pillow raises. And Pillow reads a size without allocating the pixels. Its format classes are used directly:
-``Image.open`` warns about large images by a global limit, and ultralytics replaces it in its own process.
+OpenCV fills what a truncated JPEG lacks with grey and says nothing; Pillow raises. And Pillow reads a size without
+allocating the pixels. Its format classes are used directly: ``Image.open`` warns about large images by a global limit,
+and ultralytics replaces it in its own process. Most files are JPEGs that nothing is wrong with: these are decoded once,
+by simplejpeg, which gives OpenCV's pixels in OpenCV's time and refuses what libjpeg warns of. Whatever it refuses, or
+is out of the ordinary, gets the closer look.
 
 A decoder that is fed hostile bytes may raise almost anything, so both places that call one turn every ``Exception``
 into a ValueError with a reason.
@@ -10,6 +12,7 @@ into a ValueError with a reason.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import re
@@ -28,7 +31,7 @@ from PIL.PngImagePlugin import PngImageFile, PngInfo
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from pipeline.core import png_file
+from pipeline.core import jpeg_file, png_file
 from pipeline.core.errors import UserError
 
 Pixels = npt.NDArray[np.uint8]
@@ -43,16 +46,11 @@ _FORMATS: tuple[tuple[re.Pattern[bytes], str, Callable[[io.BytesIO], ImageFile.I
     (re.compile(rb"RIFF....WEBP", re.DOTALL), "WebP", WebPImageFile),
 )
 _WANTED = "wanted PNG, JPEG, BMP, TIFF or WebP"
-_ORIENTATION = 0x0112
 _SIXTEEN_BITS = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 _PLAIN_MODES = frozenset({"L", "P", "RGB"})
-# A marker that ends entropy-coded data: neither a stuffed FF00 nor a restart marker.
-_MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
 _MOST_CHUNKS = 100_000  # of a PNG; 100 million pixels have some 40,000
-_MOST_SCANS = 100  # of a JPEG; progressive ones have 10 or so, and every further one costs as much as the whole
 _MOST_RUNS = 10_000_000  # pixels of a BMP whose runs Pillow unpacks in Python
 _SLACK = 1 << 20  # bytes of image data beyond what the pixels can take
-_SCAN, _END = 0xDA, 0xD9
 _FILLER = b"\xaa\x55" + bytes(range(1, 255)) * 4  # scan data without a marker in it
 
 
@@ -79,14 +77,24 @@ class Decoded:
     as_is: bool
 
 
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Hear no warnings about metadata in this block; what concerns the pixels raises.
+
+    Filters of warnings are one for all threads: where images are decoded in several, the block is around all of them.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def probe(data: bytes) -> ImageHeader:
     """Read format and size from the header; no pixel is decoded.
 
     Raises:
         ValueError: not an image of a known format, or its header is broken.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         image, name = _open(data)
     return ImageHeader(format=name, width=image.width, height=image.height, mode=image.mode)
 
@@ -102,8 +110,9 @@ def decode(data: bytes, *, max_pixels: int) -> Decoded:
         ValueError: the format is unknown, the image is too large, broken, cut off or has several frames. The message
             says which.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about metadata; what concerns the pixels raises
+    with quiet():
+        if (seen := jpeg_file.plain_pixels(data, max_pixels=max_pixels)) is not None:
+            return Decoded(pixels=seen, width=seen.shape[1], height=seen.shape[0], as_is=True)
         image, name = _open(data)
         count = image.width * image.height
         if count > max_pixels:
@@ -228,33 +237,26 @@ def _check_cheap(image: ImageFile.ImageFile, data: bytes) -> None:
         if size > 8 * count + 2 * image.height + _SLACK:
             raise ValueError(f"PNG with {size:,} bytes of image data, which is more than its pixels can take")
     elif isinstance(image, JpegImageFile):
-        scans = sum(marker == _SCAN for marker, _ in _jpeg_markers(data))
-        if scans > _MOST_SCANS:
-            raise ValueError(f"JPEG with {scans} scans, wanted at most {_MOST_SCANS}")
+        scans = jpeg_file.scans(data)
+        if scans > jpeg_file.MOST_SCANS:
+            raise ValueError(f"JPEG with {scans} scans, wanted at most {jpeg_file.MOST_SCANS}")
     elif isinstance(image, BmpImageFile) and count > _MOST_RUNS and image.tile and image.tile[0][0] == "bmp_rle":
         raise ValueError(f"BMP with {count:,} pixels in runs, wanted at most {_MOST_RUNS:,}, or plain ones")
 
 
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # noqa: BLE001 - an image whose EXIF cannot be read has no orientation
-        return 1
-
-
 def _upright(image: Image.Image) -> Image.Image:
-    return ImageOps.exif_transpose(image) if _orientation(image) != 1 else image
+    return ImageOps.exif_transpose(image) if jpeg_file.orientation(image) != 1 else image
 
 
 def _is_plain(image: ImageFile.ImageFile, data: bytes) -> bool:
     """Whether every reader takes this file the same way: 8-bit grey or colour, opaque, upright, nothing after it."""
-    if image.mode not in _PLAIN_MODES or "transparency" in image.info or _orientation(image) != 1:
+    if image.mode not in _PLAIN_MODES or "transparency" in image.info or jpeg_file.orientation(image) != 1:
         return False
     if isinstance(image, PngImageFile):
         # The bit depth stands at 24; Pillow shows 16-bit colour as RGB.
         return data[24] <= 8 and png_file.end(data) == len(data)  # noqa: PLR2004
     if isinstance(image, JpegImageFile):
-        return _jpeg_end(data) == len(data)
+        return jpeg_file.end(data) == len(data)
     return isinstance(image, BmpImageFile) and int.from_bytes(data[2:6], "little") in {0, len(data)}
 
 
@@ -283,7 +285,7 @@ def _check_whole(image: ImageFile.ImageFile, data: bytes) -> None:
         raise ValueError("PNG is cut off: it has no end chunk")
     if not isinstance(image, JpegImageFile):
         return
-    end = _jpeg_end(data)
+    end = jpeg_file.end(data)
     if end is None:
         raise ValueError("JPEG is cut off: it has no end marker (FFD9)")
     # The decoder makes up scan data that is missing before the end marker. Offered other data there, it takes that,
@@ -292,23 +294,3 @@ def _check_whole(image: ImageFile.ImageFile, data: bytes) -> None:
     other.load()
     if other.tobytes() != image.tobytes():
         raise ValueError("JPEG is cut off: scan data is missing before its end marker")
-
-
-def _jpeg_end(data: bytes) -> int | None:
-    """Offset of the first byte after the end marker; None if there is none. Embedded previews are passed over."""
-    return next((position for marker, position in _jpeg_markers(data) if marker == _END), None)
-
-
-def _jpeg_markers(data: bytes) -> Iterator[tuple[int, int]]:
-    """The markers after the first, and the offset after each, up to the end marker or to where the file is cut off."""
-    position = 2
-    while (found := _MARKER.search(data, position)) is not None:
-        marker, position = found.group(1)[0], found.end()
-        yield marker, position
-        if marker == _END:
-            return
-        if marker in {0x01, 0xD8}:  # they stand alone
-            continue
-        if position + 2 > len(data):
-            return
-        position += max(2, int.from_bytes(data[position : position + 2], "big"))

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.core import images
+from pipeline.core import ahead, images
 from pipeline.core.images import Pixels
 from pipeline.core.manifest import Row
 
@@ -30,7 +28,6 @@ _CLEAR = 24.0  # grey values from the border's colour to a line that is no part 
 _STEP = 4.0  # grey values between the means of two lines: less is no edge of a border
 _RINGING = 16  # a border may end up to this part of the image later than where its colour is clean
 _LEAST = 0.35  # of each side that has to be left; with less inside it, it is no border
-_BLOCK = 64  # images read at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,10 +65,7 @@ def of_rows(rows: Iterable[Row]) -> Iterator[Portrait]:
     Raises:
         UserError: an image is missing or damaged.
     """
-    left = iter(rows)
-    with ThreadPoolExecutor() as pool:  # decoding leaves Python's lock
-        while block := list(islice(left, _BLOCK)):
-            yield from pool.map(_of_row, block)
+    return ahead.mapped(_of_row, rows)
 
 
 def _of_row(row: Row) -> Portrait:

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from pipeline.core import images
+from pipeline.core import images, jpeg_file
 
 LIMIT = 1_000_000
 SIZE = (48, 32)  # width, height
@@ -227,10 +227,11 @@ def test_broken_exif_is_passed_over() -> None:
 
 
 def test_lenient_pillow_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a library told Pillow to fill cut files, nothing is read."""
+    """Where a library told Pillow to fill cut files, nothing is read by it."""
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
-    with pytest.raises(ValueError, match="LOAD_TRUNCATED_IMAGES"):
-        images.decode(saved(photograph(), "JPEG"), max_pixels=LIMIT)
+    for data in (saved(photograph(), "PNG"), saved(photograph(), "JPEG")[:-2]):
+        with pytest.raises(ValueError, match="LOAD_TRUNCATED_IMAGES"):
+            images.decode(data, max_pixels=LIMIT)
 
 
 @settings(max_examples=150)
@@ -265,6 +266,76 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 
 
 @settings(max_examples=60)
+def longer_look(data: bytes) -> images.Decoded | None:
+    """What is found of a file without the quick way; None where it is refused."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jpeg_file, "plain_pixels", lambda _, **__: None)
+        try:
+            return images.decode(data, max_pixels=LIMIT)
+        except ValueError:
+            return None
+
+
+JPEGS = [
+    saved(photograph(mode), "JPEG", quality=quality, **options)
+    for mode, quality in (("RGB", 30), ("RGB", 95), ("L", 80))
+    for options in ({}, {"subsampling": 0}, {"subsampling": 1}, {"progressive": True}, {"restart_marker_blocks": 2})
+]
+
+
+@pytest.mark.parametrize("data", JPEGS)
+def test_plain_jpegs_go_the_quick_way(data: bytes) -> None:
+    """Whole JPEGs are decoded once, and what is found is what the longer look finds."""
+    quick, slow = jpeg_file.plain_pixels(data, max_pixels=LIMIT), longer_look(data)
+    assert quick is not None
+    assert slow is not None
+    assert slow.as_is
+    assert np.array_equal(quick, slow.pixels)
+
+
+@settings(max_examples=300)
+@given(
+    data=st.sampled_from(JPEGS),
+    cuts=st.lists(st.tuples(st.integers(0, 1 << 16), st.binary(max_size=3), st.integers(0, 4)), max_size=3),
+    end=st.sampled_from([b"", b"\xff\xd9", b"\xff\xd9more", b"\xff\xd9\xff\xd8\xff\xd9"]),
+)
+def test_the_quick_way_lets_nothing_pass(data: bytes, cuts: list[tuple[int, bytes, int]], end: bytes) -> None:
+    """Of damaged JPEGs, whatever the quick way takes the longer look takes too, as it is, with the same pixels."""
+    for place, put, dropped in cuts:
+        at = place % len(data)
+        data = data[:at] + put + data[at + dropped :]
+    quick = jpeg_file.plain_pixels(data + end, max_pixels=LIMIT)
+    if quick is not None:
+        slow = longer_look(data + end)
+        assert slow is not None
+        assert slow.as_is
+        assert np.array_equal(quick, slow.pixels)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(saved(photograph(), "JPEG", exif=exif(6)), id="turned"),
+        pytest.param(saved(photograph("CMYK"), "JPEG"), id="cmyk"),
+        pytest.param(saved(photograph(), "JPEG") + b"more", id="something behind it"),
+        pytest.param(saved(photograph(), "JPEG")[:-2], id="no end"),
+        pytest.param(saved(photograph(), "JPEG") + saved(photograph(), "JPEG"), id="two pictures"),
+        pytest.param(saved(photograph(), "PNG"), id="png"),
+        pytest.param(b"\xff\xd8\xff\xe0\x00\x00", id="a segment without a length"),
+        pytest.param(b"\xff\xd8\xff", id="a start"),
+    ],
+)
+def test_what_is_out_of_the_ordinary_gets_a_longer_look(data: bytes) -> None:
+    """Files that readers take in several ways, or that are no whole JPEGs, do not go the quick way."""
+    assert jpeg_file.plain_pixels(data, max_pixels=LIMIT) is None
+
+
+def test_the_quick_way_is_bounded() -> None:
+    """No more pixels are allocated than may be."""
+    assert jpeg_file.plain_pixels(saved(photograph(), "JPEG"), max_pixels=SIZE[0] * SIZE[1]) is not None
+    assert jpeg_file.plain_pixels(saved(photograph(), "JPEG"), max_pixels=SIZE[0] * SIZE[1] - 1) is None
+
+
 @given(st.dictionaries(KEYS, TEXTS, max_size=4))
 def test_png_text_round_trip(text: dict[str, str]) -> None:
     """Text that is written is read again by others."""

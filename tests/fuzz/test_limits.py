@@ -7,8 +7,7 @@ import re
 import pytest
 
 from pipeline import ingest
-from pipeline.adapters import yolo
-from pipeline.core import images, labels, params, plain_json, plain_yaml
+from pipeline.core import images, jpeg_file, labels, model_descriptions, params, plain_json, plain_yaml
 from pipeline.core.sources import found, voc
 from pipeline.core.sources import yolo as yolo_source
 from tests.project import ROOT
@@ -20,7 +19,7 @@ STATED = {
     "image files": f"{ingest._PIXEL} a pixel of `ingest.max_pixels`, and {ingest._BESIDE // MIB} MiB",
     "chunks": f"chunks of a PNG | {images._MOST_CHUNKS:,} |",
     "image data": f"8 bytes a pixel, and {images._SLACK // MIB} MiB",
-    "scans": f"scans of a JPEG | {images._MOST_SCANS} |",
+    "scans": f"scans of a JPEG | {jpeg_file.MOST_SCANS} |",
     "runs": f"packed in runs | {images._MOST_RUNS:,} |",
     "labels": f"| {labels.LARGEST_FILE // MIB} MiB, {yolo_source._MOST_LINES:,} lines |",
     "data.yaml": f"| {plain_yaml.MOST // MIB} MiB, {plain_yaml._MOST_VALUES:,} values |",
@@ -29,7 +28,7 @@ STATED = {
     "JSON": {10: "a tenth of the free memory"}[plain_json._MEMORY],
     "XML": f"| {voc._MAX_XML // MIB} MiB, {voc._MOST_PARTS:,} elements |",
     "class names": f"| class names | {found._LONGEST_CLASS} characters |",
-    "descriptions": f"no number over {yolo._LARGEST_NUMBER:,}",
+    "descriptions": f"no number over {model_descriptions._LARGEST_NUMBER:,}",
 }
 
 
