@@ -1,0 +1,1 @@
+"""What Tailwatch costs beside its peers: `uv run python -m benchmarks`."""
