@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
+from pipeline.adapters import eager_torch
 from pipeline.core import checkpoints, cores, files, images, manifest, model_descriptions, paths
 from pipeline.core.errors import UserError
 from pipeline.core.sections import Train
@@ -187,12 +188,14 @@ def train(
     _ultralytics()
     from pipeline.adapters import yolo_trainer
 
-    model = Path(params.model)
+    model, device = Path(params.model), device_of(params.device)
     with _loading(model):
         _model(model)
+    if device == "cpu":
+        eager_torch.leave_out_compiler()
     with _scratch() as scratch:
         data = _write_dataset(scratch, listed, classes)
-        settings = _settings(params, data=data, model=model, device=device_of(params.device), seed=seed)
+        settings = _settings(params, data=data, model=model, device=device, seed=seed)
         os.environ[yolo_trainer.STEPS_VARIABLE] = str(params.steps)
         trainer = yolo_trainer.FixedStepsTrainer(overrides=settings)
         trainer.bfloat16 = precision_of(params) == "bf16"
