@@ -30,7 +30,7 @@ _POLICIES = ("replace", "accumulate", "accumulate-subsample")
 _SIZE = (640, 340)  # pixels
 _PANEL = (250, 210)
 _QUALITY = 82  # of the JPEG in the strip
-_LABEL = 150  # pixels left of the strip
+_LABEL = 176  # pixels left of the strip
 _MIDDLE = 0.55  # of the colour scale: white letters under it
 _INK = "#3a4350"
 
@@ -80,18 +80,13 @@ def _curves(summary: Sequence[SummaryRow], arms: Mapping[str, str], figure: str)
         points = tuple(
             Point(
                 generation=row.generation, run=arm, verdict=None,
-                figure=Figure(value=row.mean, low=_clipped(row.low), high=_clipped(row.high)),
+                figure=Figure(value=row.mean, low=row.low, high=row.high),
             )
             for row in chosen
             if row.arm in (BASE, arm)
         )  # fmt: skip
         lines.append(Line(arm=name, number=number, points=points))
     return charts.standalone(LineChart(lines=lines, size=_SIZE, title=_TITLES[figure]))
-
-
-def _clipped(value: float | None) -> float | None:
-    """An end of an interval, held to what a share can be."""
-    return None if value is None else min(max(value, 0.0), 1.0)
 
 
 def _heat(summary: Sequence[SummaryRow]) -> str:

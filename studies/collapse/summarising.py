@@ -22,6 +22,7 @@ FIGURES = (  # of the table of means
     "map50_95", "map50", "rare_recall", "vendi", "coverage", "lost_tail", "near_images", "near_objects",
     "copied_objects", "depth", "real_images", "synthetic_images",
 )  # fmt: skip
+_UNBOUNDED = frozenset({"vendi", "depth", "real_images", "synthetic_images"})  # the others are shares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,11 +125,18 @@ def summarise(rows: Sequence[GenerationRow]) -> list[SummaryRow]:
             found.append(
                 SummaryRow(
                     arm=arm, policy=first.policy, ratio=first.ratio, labels=first.labels, generator=first.generator,
-                    generation=generation, figure=name, mean=one.value, low=one.low, high=one.high,
-                    seeds=one.samples or 0,
+                    generation=generation, figure=name, mean=one.value, low=_possible(one.low, name),
+                    high=_possible(one.high, name), seeds=one.samples or 0,
                 )
             )  # fmt: skip
     return found
+
+
+def _possible(end: float | None, figure: str) -> float | None:
+    """An end of an interval, held to what the figure can be: Student's t does not know that a share has bounds."""
+    if end is None:
+        return None
+    return max(end, 0.0) if figure in _UNBOUNDED else min(max(end, 0.0), 1.0)
 
 
 def write(path: Path, rows: Sequence[Any], kind: type[Any]) -> None:
