@@ -84,19 +84,6 @@ def test_equal_cells_are_run_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(settings.cells(study_builders.study(seeds=[4], grid=[pool]))) == 2 * 2 * 2
 
 
-def test_optional_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cells of an optional block come last, are left out where nobody names them, and are found by name."""
-    one = study_builders.GRID | {"ratios": [1], "policies": ["replace"]}
-    study = study_builders.ready(tmp_path, monkeypatch, grid=[one | {"generators": ["folder"], "optional": True}, one])
-    usual = ["replace-100-layout-mixture-1", "replace-100-layout-mixture-2"]
-    assert list(settings.chosen(study, ())) == usual
-    assert list(settings.cells(study))[:2] == usual
-    assert list(settings.chosen(study, ("*folder*",))) == [one.replace("mixture", "folder") for one in usual]
-    told = CliRunner().invoke(main, ["plan"]).output
-    assert "replace-100-layout-folder-1  (optional)" in told
-    assert "2 cells of 3 generations and 2 bases: 8 trainings" in told
-
-
 @pytest.mark.parametrize(
     ("changes", "wanted"),
     [

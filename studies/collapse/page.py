@@ -55,8 +55,7 @@ def _has_results(folder: Path) -> bool:
 
 
 def _nothing_yet(study: Study) -> list[str]:
-    none = claims.against_theory(Tables(rows=[], classes=[], labels="", generator=""))
-    return [prose.NO_RESULTS.format(command=study.places.command), _theory(none)]
+    return [prose.NO_RESULTS.format(command=study.places.command)]
 
 
 def _part(folder: Path) -> list[str]:

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping
 
 from pipeline.core import cores
-from studies.collapse import measuring, settings
+from studies.collapse import measuring
 from studies.collapse.measuring import Measured
 from studies.collapse.places import MEASURED
 from studies.collapse.settings import Cell, Study
@@ -15,19 +15,16 @@ from studies.collapse.settings import Cell, Study
 def lines(study: Study, cells: Mapping[str, Cell]) -> list[str]:
     """Each cell with how far it is, then the sum of it all."""
     made = {name: found for name in cells if (found := kept(study, name)) is not None}
-    usual = settings.cells(study, optional=False)
-    told = [f"{'done' if name in made else '    '}  {name}{'' if name in usual else '  (optional)'}" for name in cells]
-    trainings = len(study.seeds) + len(usual) * study.generations
+    told = [f"{'done' if name in made else '    '}  {name}" for name in cells]
+    trainings = len(study.seeds) + len(cells) * study.generations
     told.append(
-        f"{len(usual)} cells of {study.generations} generations and {len(study.seeds)} bases: {trainings} trainings, "
-        f"{len(made.keys() & usual.keys())} cells done"
+        f"{len(cells)} cells of {study.generations} generations and {len(study.seeds)} bases: {trainings} trainings, "
+        f"{len(made)} cells done"
     )
-    if apart := len(cells) - len(usual):
-        told.append(f"and {apart} optional cells, made where --only names them: {len(made.keys() - usual.keys())} done")
     spent = [one.seconds for found in made.values() for one in found.generations]
     if spent:
         each, jobs = statistics.median(spent), max(cores.present() // study.threads, 1)
-        left = len(usual.keys() - made.keys()) * study.generations
+        left = (len(cells) - len(made)) * study.generations
         told.append(
             f"a generation took {each:.0f} s (median of {len(spent)}): {left * each / jobs / 3600:.1f} hours for the "
             f"{left} that are left, {jobs} side by side"

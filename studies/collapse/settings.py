@@ -50,17 +50,12 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """A part of the grid: all combinations of its lists.
-
-    Attributes:
-        optional: whether its cells are made only where they are named.
-    """
+    """A part of the grid: all combinations of its lists."""
 
     policies: tuple[Policy, ...]
     ratios: tuple[float | Literal["pool"], ...]
     labels: tuple[Literal["detector", "layout"], ...]
     generators: tuple[str, ...]
-    optional: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no arm may be."""
@@ -161,23 +156,17 @@ def load(name: str = "") -> Study:
         raise UserError(str(error).replace("params.yaml:", f"{path}:", 1)) from None
 
 
-def cells(study: Study, *, optional: bool = True) -> dict[str, Cell]:
-    """The cells of the grid by name, each once; the optional ones last.
+def cells(study: Study) -> dict[str, Cell]:
+    """The cells of the grid by name, each once.
 
     Equal are: all cells of a seed at the ratio 0, which train on real images alone; and, for a total that is fixed,
     `accumulate` and `accumulate-subsample` at a ratio that is a number, which are the same draw.
-
-    Args:
-        study: whose grid.
-        optional: whether optional ones are wanted.
 
     Raises:
         UserError: two generators have the same name.
     """
     found: dict[str, Cell] = {}
-    usual = itertools.product(study.seeds, [one for one in study.grid if not one.optional])
-    others = itertools.product(study.seeds, [one for one in study.grid if one.optional and optional])
-    for seed, block in itertools.chain(usual, others):
+    for seed, block in itertools.product(study.seeds, study.grid):
         product = itertools.product(block.policies, block.ratios, block.labels, block.generators)
         for policy, ratio, labels, generator in product:
             cell = _canonical(Cell(policy=policy, ratio=ratio, labels=labels, generator=generator, seed=seed))
@@ -201,16 +190,16 @@ def _canonical(cell: Cell) -> Cell:
 def chosen(study: Study, patterns: tuple[str, ...]) -> dict[str, Cell]:
     """The cells whose names match one of the patterns, as a shell matches file names.
 
-    Without a pattern, all but the optional ones.
+    Without a pattern, all of them.
 
     Raises:
         UserError: a pattern matches none.
     """
     import fnmatch
 
-    if not patterns:
-        return cells(study, optional=False)
     found = cells(study)
+    if not patterns:
+        return found
     names: set[str] = set()
     for pattern in patterns:
         matching = fnmatch.filter(found, pattern)
