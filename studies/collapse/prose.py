@@ -65,5 +65,5 @@ THREATS = """\
   fixed number of images, drawn from one fixed real set.
 - Synthetic images of a ratio under 1 come from a generator that was fitted to real and synthetic images together.
 - All arms of a seed share their base run, so they are compared in pairs; arms at different ratios are not independent.
-- What a diffusion model would make of the same data is another cell of the grid, and not a change of this one.
+- What a diffusion model makes of the same data is a study of its own, with its own bases.
 """
