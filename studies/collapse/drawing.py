@@ -101,8 +101,6 @@ def _heat(summary: Sequence[SummaryRow]) -> str:
     tables = {policy: table for policy, table in tables.items() if {ratio for ratio, _ in table} - {"0"}}
     if not tables:
         return ""
-    known = [value for table in tables.values() for value in table.values() if value is not None]
-    span = (min(known, default=0.0), max(known, default=1.0))
     size = (60 + _PANEL[0] * len(tables), _PANEL[1] + 60)
 
     def paint(axes: Any) -> None:
@@ -110,24 +108,22 @@ def _heat(summary: Sequence[SummaryRow]) -> str:
         for number, (policy, table) in enumerate(tables.items()):
             left = (60 + number * _PANEL[0]) / size[0]
             panel = axes.figure.add_axes((left, 46 / size[1], (_PANEL[0] - 70) / size[0], (_PANEL[1] - 20) / size[1]))
-            _paint_heat(panel, policy, table, span)
+            _paint_heat(panel, policy, table)
 
     return charts.drawing(size, paint)
 
 
-def _paint_heat(
-    axes: Any, policy: str, table: Mapping[tuple[str, int], float | None], span: tuple[float, float]
-) -> None:
+def _paint_heat(axes: Any, policy: str, table: Mapping[tuple[str, int], float | None]) -> None:
     ratios = sorted({ratio for ratio, _ in table}, key=lambda ratio: math.inf if ratio == "pool" else float(ratio))
     generations = sorted({generation for _, generation in table})
     values = np.array(
         [[_number(table.get((ratio, one))) for one in generations] for ratio in ratios], dtype=np.float64
     )  # fmt: skip
-    axes.pcolormesh(values, cmap="viridis", vmin=span[0], vmax=max(span[1], span[0] + 1e-9), edgecolors="white")
+    axes.pcolormesh(values, cmap="viridis", vmin=0, vmax=1, edgecolors="white")
     axes.grid(visible=False)
     for (row, column), value in np.ndenumerate(values):
         if not math.isnan(value):
-            light = (value - span[0]) > _MIDDLE * (span[1] - span[0])
+            light = value > _MIDDLE
             axes.text(column + 0.5, row + 0.5, f"{value:.2f}", ha="center", va="center", fontsize=10,
                       color="black" if light else "white")  # fmt: skip
     axes.set_xticks([one + 0.5 for one in range(len(generations))], [str(one) for one in generations])
