@@ -115,24 +115,22 @@ def run(*command: str, folder: Path, **variables: str) -> Cost:
     """
     commands = str(Path(sys.executable).parent)
     environment = {**os.environ, "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-    log = folder / "benchmark.log"
-    with log.open("w+") as printed:
-        begun = time.perf_counter()
-        child = subprocess.Popen(
-            command, cwd=folder, env=environment | variables, stdin=subprocess.DEVNULL, stdout=printed,
-            stderr=subprocess.STDOUT,
+    log, report = folder / "benchmark.log", folder / "benchmark.json"
+    with log.open("w") as printed:
+        subprocess.run(
+            [sys.executable, "-I", "-S", str(ROOT / "benchmarks" / "going_between.py"), str(report), *command],
+            cwd=folder, env=environment | variables, stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.STDOUT,
+            check=True,
         )  # fmt: skip
-        _, status, used = os.wait4(child.pid, 0)
-        seconds = time.perf_counter() - begun
-        child.returncode = os.waitstatus_to_exitcode(status)
+    seconds, processor, peak, code = json.loads(report.read_text())
     output = log.read_text(errors="replace")
-    if child.returncode:
-        sys.exit(f"{' '.join(command)}: exit code {child.returncode}\n{output}")
+    if code:
+        sys.exit(f"{' '.join(command)}: exit code {code}\n{output}")
     last = (output.strip().splitlines() or [""])[-1]
     return Cost(
         seconds=seconds,
-        processor=used.ru_utime + used.ru_stime,
-        peak_mb=used.ru_maxrss * _KILOBYTE / 2**20,
+        processor=processor,
+        peak_mb=peak * _KILOBYTE / 2**20,
         told=json.loads(last) if last.startswith("{") else {},
     )
 
