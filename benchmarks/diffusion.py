@@ -6,7 +6,7 @@ matters less. Whether a digit can be told is asked of a classifier (RBF-SVM) tha
 the share that it takes for what they are, of the other half of the real ones and of each generation's. ``--out FOLDER``
 gets sheets of objects, real ones to the left, and of the first generation's pages. Prints one JSON object as its last
 line; minutes.
-`uv run python benchmarks/diffusion.py --out docs/images/generators`; needs `uv sync --extra diffusion`.
+`uv run python -m benchmarks.diffusion --out docs/images/generators`; needs `uv sync --extra diffusion`.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def generation(examples: Sequence[Any], settings: Any, folder: Path, *, number: 
 
 def main() -> None:
     """Measure, draw sheets and print."""
-    from generator_sheets import digits, sheet
+    from benchmarks.generator_sheets import digits, sheet
     from sklearn.svm import SVC
 
     from pipeline.core import images, params

@@ -51,7 +51,7 @@ def bare(folder: Path) -> None:
     files = sorted(str(one) for one in folder.glob("images/*/*.jpg"))
     cv2.setNumThreads(1)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        if not all(pool.map(lambda path: cv2.imread(path).size > 0, files)):
+        if not all(pool.map(lambda path: cv2.imread(path) is not None, files)):
             sys.exit("a file was not read")
 
 

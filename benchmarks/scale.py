@@ -173,7 +173,7 @@ def _paired(number: int, _: Path) -> Prepared:
     return lambda: duplicates.near_pairs(hashes, hashes, within=2)
 
 
-def _rows(number: int, origin: str = "real") -> list[Any]:
+def _rows(number: int, origin: Any = "real") -> list[Any]:
     import hashlib
 
     from pipeline.core.manifest import Row
@@ -194,7 +194,7 @@ def _rows(number: int, origin: str = "real") -> list[Any]:
 def _listed(number: int, folder: Path) -> Prepared:
     from pipeline.core import manifest
 
-    rows, path = _rows(number), folder / "manifest.csv"
+    rows, path = _rows(number), folder / "manifest.parquet"
 
     def run() -> None:
         manifest.write(path, rows)
@@ -206,10 +206,10 @@ def _listed(number: int, folder: Path) -> Prepared:
 def _chosen(number: int, _: Path) -> Prepared:
     import numpy as np
 
-    from pipeline.core import mixing
+    from pipeline.core import manifest, mixing
     from pipeline.core.sections import Arm, Mix
 
-    real, made = _rows(number // 2), _rows(number // 2, "synthetic")
+    real, made = (manifest.to_table(_rows(number // 2, origin)) for origin in ("real", "synthetic"))
     mix = Mix(total=number // 2, min_real_a_class=0, min_support=20)
     arm = Arm(policy="accumulate", ratio=0.5)
     return lambda: mixing.choose(real, made, made, arm, mix, np.random.default_rng(0))

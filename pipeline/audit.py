@@ -17,6 +17,7 @@ import pandas as pd
 
 from pipeline.adapters import predictions
 from pipeline.core import (
+    acceptance_times,
     audits,
     detections,
     detector_figures,
@@ -213,7 +214,7 @@ def _figures(
         real_images=len(data.training) - synthetic,
         synthetic_images=synthetic,
         lineage={str(depth): n for depth, n in sorted(Counter(row.lineage_depth for row in data.training).items())},
-        freshness=freshness.measure(data.training, manifest.read_times(RunPaths(run).times), data.names),
+        freshness=freshness.measure(data.training, acceptance_times.read(RunPaths(run).times), data.names),
         duplication=(),
         diversity=(),
         drift=(),

@@ -108,7 +108,7 @@ def _resolved(image: str) -> tuple[str, Row | None]:
 
 def _known() -> list[Row]:
     """All images of the dataset, the real ones first; those with other labels are there with both of their paths."""
-    found = [paths.REAL_MANIFEST, paths.VERIFIED_MANIFEST, *sorted(paths.GENERATED.glob("*/manifest.csv"))]
+    found = [paths.REAL_MANIFEST, paths.VERIFIED_MANIFEST, *sorted(paths.GENERATED.glob(f"*/{paths.MANIFEST}"))]
     return [row for path in found if path.exists() for row in manifest.read(path)]
 
 
@@ -160,7 +160,7 @@ def _used(image_id: str, holding: set[str] | None) -> list[str]:
         holding: digests of the labels that hold; None where nobody decided on the image.
     """
     lines = []
-    for path in sorted(paths.MIXES.glob("*/manifest.csv")):
+    for path in sorted(paths.MIXES.glob(f"*/{paths.MANIFEST}")):
         if row := manifest.find(path, image_id):
             other = "" if holding is None or row.label_digest in holding else ", which do not hold now"
             lines.append(f"  {path.parent.name}: labels {row.label_digest[:_SHORT]}{other}")

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from pipeline.core import files, forecasts, futures, manifest, mixing, params, paths, pins, rng, stage, synthetic
+from pipeline.core import (
+    acceptance_times,
+    files,
+    forecasts,
+    futures,
+    manifest,
+    manifest_table,
+    mixing,
+    params,
+    paths,
+    pins,
+    rng,
+    stage,
+    synthetic,
+)
 from pipeline.core.forecasts import Outlook
 from pipeline.core.futures import Generation
-from pipeline.core.manifest import Row
+from pipeline.core.manifest_table import Table
+from pipeline.core.params import Params
 from pipeline.core.paths import RunPaths, TrainingPaths
-from pipeline.core.sections import Arm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,44 +33,56 @@ class Mixture:
     """What a run is made of.
 
     Attributes:
-        real: the real images that it may train on.
         rows: the images that it trains on.
         pool: the synthetic images that it and later runs may train on.
-        outlook: class counts so far, and what they foretell.
+        history: class counts of the runs before it, and its own.
+        refused: synthetic images that were left out, because people rejected them or disagree.
     """
 
-    real: Sequence[Row]
-    rows: Sequence[Row]
-    pool: Sequence[Row]
-    outlook: Outlook
+    rows: Table
+    pool: Table
+    history: tuple[Generation, ...]
+    refused: int
 
 
 def main(run: str) -> None:
     """Choose the images that a run trains on (lists and a manifest, no copies), and say which classes will vanish."""
     settings = params.load()
-    pinned = settings.pins
-    here, source = RunPaths(run), TrainingPaths(pinned.get(run))
-    real = manifest.read(source.real)
-    previous: tuple[Generation, ...] = ()
+    source, names = TrainingPaths(settings.pins.get(run)), manifest.read_classes(paths.REAL_CLASSES)
+    mixture = _mixture(run, settings, source, classes=len(names))
+    outlook = _outlook(run, settings, mixture.history, names)
+    _write(RunPaths(run), mixture, outlook, source, names)
+    newest = mixture.history[-1]
+    stage.report(f"mix {run}: {newest.images - newest.used} real and {newest.used} synthetic images")
+    if mixture.refused:
+        stage.report(f"mix {run}: {mixture.refused} synthetic images were left out: people rejected them, or disagree")
+    for one in outlook.forecasts:
+        if one.warning:
+            stage.report(f"mix {run}: WARNING: {forecasts.warning(one)}")
+
+
+def _mixture(run: str, settings: Params, source: TrainingPaths, *, classes: int) -> Mixture:
+    real, none = manifest_table.read(source.real), manifest.to_table([])
     if run == paths.BASE:  # generation 0: real images only
-        arm, newest, pool, seed = Arm(policy="accumulate", ratio=0.0), [], [], 0
-    else:
-        chosen = settings.run(run)
-        arm, seed = settings.arms[chosen.arm], chosen.seed
-        newest = manifest.read(here.synthetic_manifest)
-        earlier = manifest.read(RunPaths(chosen.previous).pool_manifest)
-        pool = mixing.pool(earlier, newest, arm, settings.mix, generation=chosen.generation)
-        previous = forecasts.read(RunPaths(chosen.previous).forecasts).history
-    drawing = rng.generator(settings.seed, "mix", run, str(seed))
-    states = synthetic.read(source.synthetic) if pool else {}
+        return Mixture(rows=real, pool=none, history=(futures.count(run, 0, real, none, classes=classes),), refused=0)
+    chosen = settings.run(run)
+    arm, before = settings.arms[chosen.arm], RunPaths(chosen.previous)
+    newest = manifest_table.read(RunPaths(run).synthetic_manifest)
+    earlier = manifest_table.read(before.pool_manifest)
+    pool = mixing.pool(earlier, newest, arm, settings.mix, generation=chosen.generation)
+    states = synthetic.read(source.synthetic) if len(pool) else {}
     refused = synthetic.refused(pool, states)
-    rows = real
-    if run != paths.BASE:
-        chosen_rows = mixing.choose(real, newest, pool, arm, settings.mix, drawing, refused=refused)
-        rows = synthetic.marked(chosen_rows, states)
-    names = manifest.read_classes(paths.REAL_CLASSES)
-    history = (*previous, futures.count(run, len(previous), rows, newest, classes=len(names)))
-    outlook = Outlook(
+    drawing = rng.generator(settings.seed, "mix", run, str(chosen.seed))
+    drawn = mixing.choose(real, newest, pool, arm, settings.mix, drawing, refused=refused)
+    rows = synthetic.marked(drawn, states)
+    previous = forecasts.read(before.forecasts).history
+    counted = futures.count(run, len(previous), rows, newest, classes=classes)
+    return Mixture(rows=rows, pool=pool, history=(*previous, counted), refused=len(refused))
+
+
+def _outlook(run: str, settings: Params, history: tuple[Generation, ...], names: Sequence[str]) -> Outlook:
+    base = run == paths.BASE
+    return Outlook(
         run=run,
         history=history,
         forecasts=forecasts.forecast(
@@ -64,33 +90,25 @@ def main(run: str) -> None:
             names,
             need=settings.mix.min_support,
             horizon=settings.gate.horizon,
-            policy=arm.policy,
+            policy="accumulate" if base else settings.arms[settings.run(run).arm].policy,
             generations=settings.mix.generations,
-            rng=rng.generator(settings.seed, "forecast", run, str(seed)),
+            rng=rng.generator(settings.seed, "forecast", run, "0" if base else str(settings.run(run).seed)),
         ),
     )
-    _write(here, Mixture(real=real, rows=rows, pool=pool, outlook=outlook), source, names)
-    used = history[-1].used
-    stage.report(f"mix {run}: {len(rows) - used} real and {used} synthetic images")
-    if refused:
-        stage.report(f"mix {run}: {len(refused)} synthetic images were left out: people rejected them, or disagree")
-    for one in outlook.forecasts:
-        if one.warning:
-            stage.report(f"mix {run}: WARNING: {forecasts.warning(one)}")
 
 
-def _write(here: RunPaths, mixture: Mixture, source: TrainingPaths, names: Sequence[str]) -> None:
-    rows, newest = mixture.rows, mixture.outlook.history[-1]
-    times = manifest.read_times(source.times)
+def _write(here: RunPaths, mixture: Mixture, outlook: Outlook, source: TrainingPaths, names: Sequence[str]) -> None:
+    rows, newest = mixture.rows, mixture.history[-1]
     with files.fresh_folder(here.mix) as folder:
-        manifest.write(folder / here.mix_manifest.name, rows)
-        manifest.write(folder / here.pool_manifest.name, mixture.pool)
-        manifest.write(folder / here.real_manifest.name, mixture.real)
+        manifest_table.write(folder / here.mix_manifest.name, rows)
+        manifest_table.write(folder / here.pool_manifest.name, mixture.pool)
+        shutil.copyfile(source.real, folder / here.real_manifest.name)
         # Only times of what the run trains on: when others were accepted is nothing to it.
-        used = {row.image_id for row in rows if row.human_verified}
-        manifest.write_times(folder / here.times.name, {one: times[one] for one in sorted(used & times.keys())})
-        listed = sorted(str(Path(row.path)) for row in rows)
-        files.write_text(folder / "train.txt", "".join(f"{path}\n" for path in listed))
+        verified = rows.columns["image_id"].filter(rows.columns["human_verified"])
+        acceptance_times.keep(source.times, verified, folder / here.times.name)
+        with files.writing(folder / "train.txt") as file:
+            for some in rows.sorted("path"):
+                file.write("".join(f"{path}\n" for path in some).encode())
         files.write_json(
             folder / here.mix_summary.name,
             {
@@ -101,7 +119,7 @@ def _write(here: RunPaths, mixture: Mixture, source: TrainingPaths, names: Seque
                 "boxes": dict(zip(names, newest.training, strict=True)),
             },
         )
-        forecasts.write(folder / here.forecasts.name, mixture.outlook)
+        forecasts.write(folder / here.forecasts.name, outlook)
 
 
 if __name__ == "__main__":

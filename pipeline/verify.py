@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.core import (
+    acceptance_times,
     corrections,
     divisions,
     files,
@@ -79,7 +80,7 @@ def main() -> None:
         rows = _stored(now.division.rows, found, folder)
         manifest.write(folder / paths.VERIFIED_MANIFEST.name, rows)
         manifest.write(folder / paths.VERIFIED_HELD_OUT.name, [row for row in rows if row.split != "train"])
-        manifest.write_times(folder / paths.VERIFIED_TIMES.name, _times(now))
+        acceptance_times.write(folder / paths.VERIFIED_TIMES.name, _times(now))
         for place, one in {TrainingPaths(): now, **{TrainingPaths(row): one for row, one in past.items()}}.items():
             _write_training(folder, place, one, found)
         _write_decisions(folder, decided)
@@ -179,7 +180,7 @@ def _write_training(folder: Path, place: TrainingPaths, version: Version, found:
     there = folder / place.folder.relative_to(paths.VERIFIED)
     there.mkdir(parents=True)
     manifest.write(there / place.real.name, _stored(version.division.of("train"), found, folder))
-    manifest.write_times(there / place.times.name, _times(version))
+    acceptance_times.write(there / place.times.name, _times(version))
     states = {(one.image_id, one.label_digest): one.state for one in version.held.elsewhere}
     synthetic.write(there / place.synthetic.name, states)
     files.write_json(there / place.row.name, {"row": version.row})

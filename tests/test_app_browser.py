@@ -131,7 +131,7 @@ def press(page: Any, key: str) -> None:
 
 def training(project: Project, number: int) -> Row:
     """A training image, the same one whatever is decided meanwhile."""
-    found = manifest.read(project.folder / "data/real/manifest.csv")
+    found = manifest.read(project.folder / "data/real/manifest.parquet")
     return [row for row in found if row.split == "train" and row.boxes][number]
 
 
@@ -228,7 +228,7 @@ def test_the_next_mixture_shows_what_was_decided(project: Project) -> None:
     for stage in ("verify", "mix-base"):
         done = project.run("dvc", "repro", stage)
         assert done.code == 0, done.output
-    used = {row.image_id: row for row in manifest.read(project.folder / "data/mix/base/manifest.csv")}
+    used = {row.image_id: row for row in manifest.read(project.folder / "data/mix/base/manifest.parquet")}
     assert wrong.image_id not in used
     assert used[moved.image_id].label_digest == again.label_digest
     assert labels.digest(labels.read(project.folder / used[moved.image_id].label_path)) == again.label_digest

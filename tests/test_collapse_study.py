@@ -305,7 +305,7 @@ def test_a_stage_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """What a stage says last is what a person reads, with the log and what to do next."""
     study = study_builders.ready(tmp_path, monkeypatch)
     step = work.base(study, 1)
-    with pytest.raises(UserError, match=r"the base of seed 1: .*real.csv.*exit code 1; the log is .*log.txt"):
+    with pytest.raises(UserError, match=r"the base of seed 1: .*real.parquet.*exit code 1; the log is .*log.txt"):
         execute(step, root=ROOT)
 
 

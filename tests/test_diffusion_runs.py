@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import os
 import re
 import shutil
@@ -15,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.core import manifest
+from pipeline.core.manifest import Row
 from tests import diffusion_builders
 from tests.project import Project, accept, create, small
 
@@ -64,10 +65,9 @@ def generated(project: Project) -> tuple[dict[str, str], str]:
     return project.digest("data/generate/guarded-1/**/*.*"), done.output
 
 
-def rows(project: Project, path: str) -> list[dict[str, str]]:
+def rows(project: Project, path: str) -> list[Row]:
     """The rows of a manifest."""
-    with (project.folder / path).open(newline="") as file:
-        return list(csv.DictReader(file))
+    return manifest.read(project.folder / path)
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +107,8 @@ def test_killed_anywhere(project: Project, undisturbed: tuple[dict[str, str], st
 @pytest.mark.usefixtures("undisturbed")
 def test_provenance(project: Project) -> None:
     """The manifest names the generator, and each image how it was drawn."""
-    found = rows(project, "data/generate/guarded-1/manifest.csv")
-    assert {(row["generator"], row["generator_version"]) for row in found} == {("diffusion", "1")}
+    found = rows(project, "data/generate/guarded-1/manifest.parquet")
+    assert {(row.generator, row.generator_version) for row in found} == {("diffusion", "1")}
     image = next((project.folder / "data/generate/guarded-1/images").glob("*.png"))
     assert b'"model": "trained here"' in Path(image).read_bytes()
 
@@ -132,13 +132,13 @@ def test_recursion(project: Project) -> None:
     assert [one for one in done.executed if "recursive" in one] == [
         "generate@recursive-1", "mix@recursive-1", "train@recursive-1", "generate@recursive-2",
     ]  # fmt: skip
-    real = {row["image_id"] for row in rows(project, "data/real/manifest.csv")}
-    first, second = (rows(project, f"data/generate/recursive-{number}/manifest.csv") for number in (1, 2))
-    assert {row["lineage_depth"] for row in first} == {"1"}
-    assert {row["lineage_depth"] for row in second} == {"2"}
-    assert {one for row in first for one in row["parents"].split()} <= real
-    assert {one for row in second for one in row["parents"].split()} <= {row["image_id"] for row in first}
-    assert not {row["image_id"] for row in first} & {row["image_id"] for row in second}
+    real = {row.image_id for row in rows(project, "data/real/manifest.parquet")}
+    first, second = (rows(project, f"data/generate/recursive-{number}/manifest.parquet") for number in (1, 2))
+    assert {row.lineage_depth for row in first} == {1}
+    assert {row.lineage_depth for row in second} == {2}
+    assert {one for row in first for one in row.parents} <= real
+    assert {one for row in second for one in row.parents} <= {row.image_id for row in first}
+    assert not {row.image_id for row in first} & {row.image_id for row in second}
     done = project.run("dvc", "status", "generate@recursive-2")
     assert "up to date" in done.output, done.output
     weights = project.folder / "models" / "pipelines" / "painter" / "model.safetensors"

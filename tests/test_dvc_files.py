@@ -18,7 +18,7 @@ stages:
   train@wild-1:
     cmd: python -m pipeline.train --run wild-1
     deps:
-    - path: data/mix/wild-1/manifest.csv
+    - path: data/mix/wild-1/manifest.parquet
       hash: md5
       md5: 0123456789abcdef0123456789abcdef
       size: 5

@@ -25,7 +25,13 @@ RESULTS = study_builders.PLACES.results
 
 pytestmark = pytest.mark.slow
 
-SAME = ("data/*/manifest.csv", "data/[acgm]*/*/*.csv", "data/audit/*/audit.json", "data/gate/*.json")
+SAME = (
+    "data/*/manifest.parquet",
+    "data/[acgm]*/*/*.csv",
+    "data/[acgm]*/*/*.parquet",
+    "data/audit/*/audit.json",
+    "data/gate/*.json",
+)
 BASE = ["mix-base", "train-base", "audit-base"]
 
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from pipeline import mix
-from pipeline.core import files, forecasts, manifest, paths, synthetic
+from pipeline.core import acceptance_times, files, forecasts, manifest, paths, synthetic
 from pipeline.core.errors import UserError
 from pipeline.core.figures import Forecast
 from pipeline.core.manifest import Row
@@ -49,7 +49,7 @@ def handed(real: list[Row], pin: str | None = None, *, newest: str = NEWEST) -> 
     """What `verify` hands to the runs of a pin, or to those without: real images, accepted on the first of a month."""
     place = TrainingPaths(pin)
     manifest.write(place.real, real)
-    manifest.write_times(place.times, {one.image_id: "2026-01-01T00:00:00+00:00" for one in real})
+    acceptance_times.write(place.times, {one.image_id: "2026-01-01T00:00:00+00:00" for one in real})
     synthetic.write(place.synthetic, {})
     files.write_json(place.row, {"row": newest})
 
@@ -150,7 +150,7 @@ def test_same_again() -> None:
         written.append({path.name: path.read_bytes() for path in sorted(folder.iterdir())})
     assert written[0] == written[1]
     assert list(written[0]) == [
-        "forecasts.json", "manifest.csv", "pool.csv", "real.csv", "summary.json", "times.csv", "train.txt",
+        "forecasts.json", "manifest.parquet", "pool.parquet", "real.parquet", "summary.json", "times.csv", "train.txt",
     ]  # fmt: skip
 
 
@@ -278,6 +278,6 @@ def test_times_are_those_of_the_mixture() -> None:
     generated("recursive-1", 1, 25)
     mix.main("base")
     mix.main("recursive-1")
-    assert manifest.read_times(RunPaths("base").times) == {one.image_id: "2026-01-01T00:00:00+00:00" for one in REAL}
-    assert manifest.read_times(RunPaths("recursive-1").times) == {}
+    assert acceptance_times.read(RunPaths("base").times) == {one.image_id: "2026-01-01T00:00:00+00:00" for one in REAL}
+    assert acceptance_times.read(RunPaths("recursive-1").times) == {}
     assert len(manifest.read(RunPaths("recursive-1").real_manifest)) == len(REAL)

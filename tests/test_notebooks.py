@@ -17,7 +17,7 @@ from tests.project import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FIRST = {  # what is missing first in a project that has not run, and what makes it
-    "01_look_at_the_data": ("data/verified/manifest.csv is missing", "uv run dvc repro"),
+    "01_look_at_the_data": ("data/verified/manifest.parquet is missing", "uv run dvc repro"),
     "02_read_an_audit": ("data/audit/base/audit.json is missing", "uv run dvc repro"),
     "03_what_collapse_looks_like": ("studies/collapse/results/summary.csv", "python -m studies.collapse run"),
     "04_how_much_real_data": ("studies/collapse/results/summary.csv", "python -m studies.collapse run"),

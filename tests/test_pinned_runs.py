@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
+from pipeline.core import manifest
+from pipeline.core.manifest import Row
 from tests.project import Project, create
 from tests.test_nightly import EXIT_CODES, least
 
@@ -36,10 +37,9 @@ def decide(project: Project, what: str, image: str) -> None:
     assert done.code == 0, done.output
 
 
-def table(project: Project, path: str) -> dict[str, dict[str, str]]:
+def table(project: Project, path: str) -> dict[str, Row]:
     """A table of images, by the name that the source gives them."""
-    with (project.folder / path).open(newline="") as file:
-        return {line["name"]: line for line in csv.DictReader(file)}
+    return {row.name: row for row in manifest.read(project.folder / path)}
 
 
 def night(project: Project) -> set[str]:
@@ -68,10 +68,10 @@ def project(tmp_path_factory: pytest.TempPathFactory, images: dict[str, str]) ->
     """A project that had one night, in which one training image was held back."""
     made = create(tmp_path_factory.mktemp("decisions") / "project", least)
     assert made.run("dvc", "repro", "ingest").code == 0
-    real = table(made, "data/real/manifest.csv")
-    training = [name for name, row in real.items() if row["split"] == "train" and row["boxes"]]
+    real = table(made, "data/real/manifest.parquet")
+    training = [name for name, row in real.items() if row.split == "train" and row.boxes]
     images.update(zip(("accept", "reject", "correct"), training, strict=False))
-    images["reject val"] = next(name for name, row in real.items() if row["split"] == "val")
+    images["reject val"] = next(name for name, row in real.items() if row.split == "val")
     decide(made, "reject", images["accept"])
     done = made.run("tailwatch", "accept", "--yes", "--reviewer", "Ada", "--reason", "made for this test")
     assert done.code == 0, done.output
@@ -83,7 +83,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, images: dict[str, str]) ->
 def before(project: Project) -> dict[str, str]:
     """Digests of all that the first night's runs are, and of val and test."""
     assert pins(project) == {}
-    return project.digest(*OLD, "data/verified/held-out.csv")
+    return project.digest(*OLD, "data/verified/held-out.parquet")
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_only_what_is_new_runs(second: set[str]) -> None:
 @pytest.mark.usefixtures("second")
 def test_finished_runs_stay(project: Project, before: dict[str, str]) -> None:
     """What the old runs are made of and what came of them stays, to the byte; and so do val and test."""
-    assert project.digest(*OLD, "data/verified/held-out.csv") == before
+    assert project.digest(*OLD, "data/verified/held-out.parquet") == before
     first = [line.rsplit(",", 1)[1] for line in (project.folder / "data/ledger.csv").read_text().splitlines()][2]
     assert pins(project) == dict.fromkeys(("base", "guarded-1"), first[:12])
     assert project.run("dvc", "status").output.endswith("Data and pipelines are up to date.\n")
@@ -119,17 +119,15 @@ def test_finished_runs_stay(project: Project, before: dict[str, str]) -> None:
 @pytest.mark.usefixtures("second")
 def test_the_new_run_follows_the_decisions(project: Project, images: dict[str, str]) -> None:
     """It trains on the new image, not on the rejected one, and on corrected labels; the old run as it did."""
-    old, new = (table(project, f"data/mix/guarded-{number}/manifest.csv") for number in (1, 2))
+    old, new = (table(project, f"data/mix/guarded-{number}/manifest.parquet") for number in (1, 2))
     assert [images["accept"] in rows for rows in (old, new)] == [False, True]
     assert [images["reject"] in rows for rows in (old, new)] == [True, False]
     was, now = old[images["correct"]], new[images["correct"]]
-    assert was["label_digest"] != now["label_digest"]
-    lines = [
-        (project.folder / Path(row["path"]).parent.parent / "labels" / f"{Path(row['path']).stem}.txt").read_text()
-        for row in (was, now)
-    ]
+    assert was.label_digest != now.label_digest
+    lines = [(project.folder / row.label_path).read_text() for row in (was, now)]
     assert lines[1].splitlines() == lines[0].splitlines()[1:]
-    told = table(project, "data/verified/decisions.csv")[images["reject val"]]
+    decisions = pd.read_csv(project.folder / "data/verified/decisions.csv").set_index("name")
+    told = decisions.loc[images["reject val"]]
     assert (told["outcome"], told["reason"].split(";")[0]) == ("val", "decided on later")
 
 

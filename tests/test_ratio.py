@@ -23,7 +23,7 @@ from pipeline import ratio, ratio_folders, ratio_plan
 from pipeline.chains import stages
 from pipeline.chains.steps import Step
 from pipeline.cli import main
-from pipeline.core import files, manifest, paths, processes, project_lock, ratio_words, records
+from pipeline.core import acceptance_times, files, manifest, paths, processes, project_lock, ratio_words, records
 from pipeline.core.comparisons import Side
 from pipeline.core.errors import UserError
 from pipeline.core.paths import TrainingPaths
@@ -53,7 +53,7 @@ def write_data(*, rare: int = TEST) -> None:
     for path, some in ((place.real, rows), (paths.VERIFIED_HELD_OUT, held)):
         path.parent.mkdir(parents=True, exist_ok=True)
         manifest.write(path, some)
-    manifest.write_times(place.times, {})
+    acceptance_times.write(place.times, {})
     files.write_text(place.synthetic, "image_id,label_digest,state\n")
     files.write_json(place.row, {"row": "0" * 64})
     files.write_json(paths.REAL_CLASSES, ["common", "rare"])

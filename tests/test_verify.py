@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import accepting, verify
-from pipeline.core import deciding, images, labels, ledger, manifest, paths, synthetic
+from pipeline.core import acceptance_times, deciding, images, labels, ledger, manifest, paths, synthetic
 from pipeline.core.errors import UserError
 from pipeline.core.labels import Box
 from pipeline.core.manifest import SPLITS, Row
@@ -67,7 +67,7 @@ def test_nothing_decided(ingested: dict[str, Row]) -> None:
     assert verified() == {name: replace(one, human_verified=True) for name, one in ingested.items()}
     assert not paths.VERIFIED_IMAGES.exists()
     since = ledger.read(paths.LEDGER)[0].time
-    assert manifest.read_times(paths.VERIFIED_TIMES) == dict.fromkeys(
+    assert acceptance_times.read(paths.VERIFIED_TIMES) == dict.fromkeys(
         (one.image_id for one in ingested.values()), since
     )
     assert synthetic.read(TrainingPaths().synthetic) == {}
@@ -106,7 +106,7 @@ def test_corrected_labels_are_used(ingested: dict[str, Row]) -> None:
     assert Path(found.path).parent == paths.VERIFIED_IMAGES
     assert Path(found.path).read_bytes() == Path(one.path).read_bytes()
     assert labels.read(one.label_path) == [BOX]
-    assert manifest.read_times(paths.VERIFIED_TIMES)[one.image_id] == entry.time
+    assert acceptance_times.read(paths.VERIFIED_TIMES)[one.image_id] == entry.time
     assert Path(found.path).name == f"{Path(one.path).stem}-{entry.label_digest[:12]}.png"
     assert [path.name for path in paths.VERIFIED_IMAGES.iterdir()] == [Path(found.path).name]
     deciding.undo("Bob")
@@ -160,12 +160,12 @@ def test_synthetic_images(ingested: dict[str, Row]) -> None:
     deciding.decide("accept", MADE.image_id, MADE.label_digest, reviewer="Bob")
     verify.main()
     assert synthetic.read(TrainingPaths().synthetic) == {(MADE.image_id, MADE.label_digest): "verified"}
-    assert manifest.read_times(paths.VERIFIED_TIMES)[MADE.image_id] == ledger.read(paths.LEDGER)[-1].time
+    assert acceptance_times.read(paths.VERIFIED_TIMES)[MADE.image_id] == ledger.read(paths.LEDGER)[-1].time
     assert set(verified()) == set(ingested)
     deciding.decide("reject", MADE.image_id, MADE.label_digest, reviewer="Cy", reason="no such cell")
     verify.main()
     assert synthetic.read(TrainingPaths().synthetic) == {(MADE.image_id, MADE.label_digest): "conflict"}
-    assert MADE.image_id not in manifest.read_times(paths.VERIFIED_TIMES)
+    assert MADE.image_id not in acceptance_times.read(paths.VERIFIED_TIMES)
 
 
 def test_a_decision_on_a_synthetic_image_touches_nothing_real() -> None:

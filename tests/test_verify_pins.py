@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from pipeline import verify
-from pipeline.core import deciding, labels, ledger, manifest, paths
+from pipeline.core import acceptance_times, deciding, labels, ledger, manifest, paths
 from pipeline.core.errors import UserError
 from pipeline.core.labels import Box
 from pipeline.core.manifest import Row
@@ -97,7 +97,7 @@ def test_a_pin_is_as_on_its_day(seed: int, splits: str, ingested: dict[str, Row]
         on_the_day[pin(f"guarded-{night + 1}")] = contents(TrainingPaths())
     verify.main()
     assert {row: contents(TrainingPaths(row)) for row in on_the_day} == on_the_day
-    assert len({one["real.csv"] for one in on_the_day.values()}) >= 3
+    assert len({one["real.parquet"] for one in on_the_day.values()}) >= 3
     assert paths.VERIFIED_HELD_OUT.read_bytes() == held_out
 
 
@@ -141,7 +141,7 @@ def test_val_stays(ingested: dict[str, Row], monkeypatch: pytest.MonkeyPatch) ->
                                 ("val9", "later", "accepted later"), ("val2", "val", "")):  # fmt: skip
         assert told[name][0] == outcome
         assert told[name][1].startswith(word)
-    assert manifest.read_times(paths.VERIFIED_TIMES)[corrected.image_id] == ledger.read(paths.LEDGER)[0].time
+    assert acceptance_times.read(paths.VERIFIED_TIMES)[corrected.image_id] == ledger.read(paths.LEDGER)[0].time
 
 
 def test_a_new_image_that_leaks(ingested: dict[str, Row]) -> None:

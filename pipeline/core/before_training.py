@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pipeline.core import (
+    acceptance_times,
     duplication,
     early_warnings,
     forecasts,
@@ -49,7 +50,7 @@ def fresh(now: datetime, *, since: datetime | None) -> Fresh:
     Raises:
         UserError: `verify` has not run, or its tables are damaged.
     """
-    times = manifest.read_times(paths.VERIFIED_TIMES)
+    times = acceptance_times.read(paths.VERIFIED_TIMES)
     real = [row.image_id for row in manifest.read(paths.VERIFIED_MANIFEST) if row.origin == "real"]
     found = sorted(datetime.fromisoformat(times[one]) for one in real if one in times)
     if not found:
@@ -104,7 +105,7 @@ def warn(run: str, settings: Params, *, copies: bool) -> tuple[EarlyWarning, ...
 
 
 def _freshness(here: RunPaths, names: Sequence[str]) -> Freshness:
-    return freshness.measure(manifest.read(here.mix_manifest), manifest.read_times(here.times), names)
+    return freshness.measure(manifest.read(here.mix_manifest), acceptance_times.read(here.times), names)
 
 
 def _duplication(here: RunPaths, settings: Params) -> tuple[Duplication, ...]:

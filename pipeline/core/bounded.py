@@ -30,13 +30,22 @@ def start(path: Path, *, size: int) -> bytes:
         size: bytes that are read.
     """
     try:
-        with _opened(path) as file:
+        with opened(path) as file:
             return file.read(size)
     except (OSError, ValueError):
         return b""
 
 
-def _opened(path: Path) -> BinaryIO:
+def opened(path: Path) -> BinaryIO:
+    """A plain file, opened to be read.
+
+    Args:
+        path: of the file; a link is followed.
+
+    Raises:
+        ValueError: it is something else; the message says what, without the path.
+        OSError: it is not there, or cannot be read.
+    """
     # Without O_NONBLOCK, opening a pipe waits for a writer.
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     mode = os.fstat(handle).st_mode
@@ -58,7 +67,7 @@ def read(path: Path, *, most: int) -> bytes:
         ValueError: it is no plain file, is larger, or cannot be read; the message says which, without the path.
     """
     try:
-        with _opened(path) as file:
+        with opened(path) as file:
             size = os.fstat(file.fileno()).st_size
             if size > most:
                 raise ValueError(f"has {size:,} bytes, wanted at most {most:,}")

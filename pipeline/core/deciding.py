@@ -229,7 +229,7 @@ def _require_real(real: Row) -> None:
 
 def _require_synthetic(image_id: str, label_digest: str | None) -> None:
     """Refuse an image that no run made, or labels that it does not have."""
-    made = [manifest.find(path, image_id) for path in sorted(paths.GENERATED.glob("*/manifest.csv"))]
+    made = [manifest.find(path, image_id) for path in sorted(paths.GENERATED.glob(f"*/{paths.MANIFEST}"))]
     digests = {row.label_digest for row in made if row}
     if not digests:
         raise UserError(

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import gammaln
 
-from pipeline.core.manifest import Row, class_counts
+from pipeline.core.manifest_table import Table
 from pipeline.core.sections import Policy
 
 FUTURES = 1000
@@ -59,7 +59,7 @@ class Generation:
     used: int
 
 
-def count(run: str, generation: int, rows: Sequence[Row], newest: Sequence[Row], *, classes: int) -> Generation:
+def count(run: str, generation: int, rows: Table, newest: Table, *, classes: int) -> Generation:
     """Count one generation.
 
     Args:
@@ -69,16 +69,16 @@ def count(run: str, generation: int, rows: Sequence[Row], newest: Sequence[Row],
         newest: the synthetic images that were made for it, trained on or not.
         classes: number of classes.
     """
-    real = [row for row in rows if row.origin == "real"]
+    real = rows.equal("origin", "real")
     return Generation(
         run=run,
         generation=generation,
-        training=tuple(class_counts(rows, classes)),
-        real=tuple(class_counts(real, classes)),
-        synthetic=tuple(class_counts(newest, classes)),
+        training=tuple(rows.class_counts(classes)),
+        real=tuple(rows.class_counts(classes, real)),
+        synthetic=tuple(newest.class_counts(classes)),
         images=len(rows),
         made=len(newest),
-        used=len(rows) - len(real),
+        used=len(rows) - int(real.sum()),
     )
 
 

@@ -241,7 +241,7 @@ def require_real(rows: Sequence[Row]) -> None:
     """Refuse images that are copies of synthetic ones; for those who are about to accept them as real.
 
     Args:
-        rows: of ``data/real/manifest.csv``; rows of synthetic origin are passed over.
+        rows: of ``data/real/manifest.parquet``; rows of synthetic origin are passed over.
 
     Raises:
         UserError: one is such a copy; the message names it and what it copies.

@@ -8,13 +8,13 @@ At a ratio that is a number and a total that is one, ``accumulate`` and ``accumu
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from pipeline.core.errors import UserError
-from pipeline.core.manifest import Row
+from pipeline.core.manifest_table import Integers, Table
 from pipeline.core.sections import Arm, Mix
 
 
@@ -87,7 +87,7 @@ def as_they_come(real: int, synthetic: int, arm: Arm, mix: Mix, rng: np.random.G
     return Shares(real=drawn, synthetic=total - drawn)
 
 
-def pool(previous: Sequence[Row], newest: Sequence[Row], arm: Arm, mix: Mix, *, generation: int) -> list[Row]:
+def pool(previous: Table, newest: Table, arm: Arm, mix: Mix, *, generation: int) -> Table:
     """The synthetic images that a run may train on, and that are handed on to the next one.
 
     The pool of an accumulating arm has the images of the newest ``mix.generations`` generations: with all of them, a
@@ -101,20 +101,20 @@ def pool(previous: Sequence[Row], newest: Sequence[Row], arm: Arm, mix: Mix, *, 
         generation: of the run.
     """
     if arm.policy == "replace":
-        return list(newest)
-    return [*(row for row in previous if row.generation > generation - mix.generations), *newest]
+        return newest
+    return previous.take(np.flatnonzero(previous.numbers("generation") > generation - mix.generations)) + newest
 
 
 def choose(
-    real: Sequence[Row],
-    newest: Sequence[Row],
-    pool: Sequence[Row],
+    real: Table,
+    newest: Table,
+    pool: Table,
     arm: Arm,
     mix: Mix,
     rng: np.random.Generator,
     *,
-    refused: Collection[str] = (),
-) -> list[Row]:
+    refused: Sequence[str] = (),
+) -> Table:
     """Choose the training images of one run.
 
     An image that people refused is passed over in the draw, and the next one takes its place: a run that would not have
@@ -133,46 +133,49 @@ def choose(
         UserError: there are too few images to meet the ratio, or the floor.
     """
     candidates = newest if arm.policy == "replace" else pool
-    usable = [row.image_id not in refused for row in candidates]
+    usable = ~candidates.among("image_id", refused)
+    there = int(usable.sum())
     pooled = arm.ratio == "pool"
-    wanted = as_they_come(len(real), sum(usable), arm, mix, rng) if pooled else shares(len(real), arm, mix)
+    wanted = as_they_come(len(real), there, arm, mix, rng) if pooled else shares(len(real), arm, mix)
     need = wanted.synthetic
     if arm.ratio == 1 and mix.total == "all-real" and need <= len(candidates):
-        need = min(need, sum(usable))
-    if need > sum(usable) or (wanted.synthetic and not need):
+        need = min(need, there)
+    if need > there or (wanted.synthetic and not need):
         raise UserError(
             f"the ratio {arm.ratio:g} wants {wanted.synthetic} synthetic images, the policy {arm.policy} has "
-            f"{sum(usable)}{_beside(len(usable) - sum(usable))}. Raise generate.images to {wanted.synthetic} or more, "
+            f"{there}{_beside(len(usable) - there)}. Raise generate.images to {wanted.synthetic} or more, "
             "or lower the arm's ratio."
         )
     kept_real = _with_floor(real, wanted.real, mix.min_real_a_class, rng)
-    order = [int(position) for position in rng.permutation(len(candidates)) if usable[position]]
-    return [*kept_real, *(candidates[position] for position in sorted(order[:need]))]
+    order = rng.permutation(len(candidates))
+    return real.take(kept_real) + candidates.take(np.sort(order[usable[order]][:need]))
 
 
 def _beside(refused: int) -> str:
     return f", beside {refused} that people rejected or disagree on" if refused else ""
 
 
-def _with_floor(rows: Sequence[Row], wanted: int, floor: int, rng: np.random.Generator) -> list[Row]:
+def _with_floor(table: Table, wanted: int, floor: int, rng: np.random.Generator) -> Integers:
     """Draw ``wanted`` rows, first ``floor`` rows with each class (or all there are), the rarest class first."""
-    order = [int(position) for position in rng.permutation(len(rows))]
-    if wanted == len(rows):
-        return list(rows)
-    holders: dict[int, list[int]] = {}
-    for position in order:
-        for class_id, _ in rows[position].boxes:
-            holders.setdefault(class_id, []).append(position)
-    chosen: set[int] = set()
-    if wanted:
-        for class_id in sorted(holders, key=lambda class_id: (len(holders[class_id]), class_id)):
-            have = len(chosen.intersection(holders[class_id]))
-            spare = [position for position in holders[class_id] if position not in chosen]
-            chosen.update(spare[: max(floor - have, 0)])
-    if len(chosen) > wanted:
+    order = rng.permutation(len(table))
+    if wanted == len(table):
+        return np.arange(len(table))
+    chosen = np.zeros(len(table), dtype=bool)
+    if wanted and floor:
+        boxes = table.boxes()
+        rank = np.empty(len(table), dtype=np.int64)
+        rank[order] = np.arange(len(table))
+        classes, holders = np.unique(boxes.class_id, return_counts=True)
+        for class_id in classes[np.lexsort((classes, holders))]:
+            having = boxes.image[boxes.class_id == class_id]
+            spare = having[~chosen[having]]
+            missing = max(floor - int(chosen[having].sum()), 0)
+            chosen[spare[np.argsort(rank[spare])][:missing]] = True
+    first = int(chosen.sum())
+    if first > wanted:
         raise UserError(
-            f"mix.min_real_a_class is {floor}: that takes {len(chosen)} real images, the mixture has room for "
+            f"mix.min_real_a_class is {floor}: that takes {first} real images, the mixture has room for "
             f"{wanted}. Lower the floor, raise mix.total, or lower the arm's ratio."
         )
-    chosen.update([position for position in order if position not in chosen][: wanted - len(chosen)])
-    return [rows[position] for position in sorted(chosen)]
+    chosen[order[~chosen[order]][: wanted - first]] = True
+    return np.flatnonzero(chosen)

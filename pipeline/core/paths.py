@@ -11,21 +11,23 @@ TEST_LOCK = Path("data/test.lock")
 IMPORTS = Path("data/imports")  # lists of the imports that the ledger accepts
 CORRECTIONS = Path("data/corrections")  # labels that people corrected, by their digest
 
+MANIFEST = "manifest.parquet"  # in the folder of whoever made it
+
 CODE = Path("data/code")  # code
 
 REAL = Path("data/real")  # ingest
 REAL_IMAGES = REAL / "images"
 REAL_LABELS = REAL / "labels"
-REAL_MANIFEST = REAL / "manifest.csv"
+REAL_MANIFEST = REAL / MANIFEST
 REAL_DECISIONS = REAL / "decisions.csv"
 REAL_CLASSES = REAL / "classes.json"
 
 VERIFIED = Path("data/verified")  # verify
-VERIFIED_MANIFEST = VERIFIED / "manifest.csv"
+VERIFIED_MANIFEST = VERIFIED / MANIFEST
 VERIFIED_DECISIONS = VERIFIED / "decisions.csv"
 VERIFIED_TIMES = VERIFIED / "times.csv"
 VERIFIED_SUMMARY = VERIFIED / "summary.json"
-VERIFIED_HELD_OUT = VERIFIED / "held-out.csv"  # val and test
+VERIFIED_HELD_OUT = VERIFIED / "held-out.parquet"  # val and test
 VERIFIED_TRAINING = VERIFIED / "training"  # what runs may train on: today, and as of each pin of params.yaml
 VERIFIED_IMAGES = VERIFIED / "images"  # those whose labels were corrected
 
@@ -97,7 +99,7 @@ class TrainingPaths:
     @property
     def real(self) -> Path:
         """The verified real training images, one row each."""
-        return self.folder / "real.csv"
+        return self.folder / "real.parquet"
 
     @property
     def times(self) -> Path:
@@ -129,7 +131,7 @@ class RunPaths:
     @property
     def synthetic_manifest(self) -> Path:
         """One row a synthetic image of this run."""
-        return self.synthetic / "manifest.csv"
+        return self.synthetic / MANIFEST
 
     @property
     def mix(self) -> Path:
@@ -139,17 +141,17 @@ class RunPaths:
     @property
     def mix_manifest(self) -> Path:
         """The training images of this run, one row each."""
-        return self.mix / "manifest.csv"
+        return self.mix / MANIFEST
 
     @property
     def pool_manifest(self) -> Path:
         """The synthetic images of this run and of those it descends from."""
-        return self.mix / "pool.csv"
+        return self.mix / "pool.parquet"
 
     @property
     def real_manifest(self) -> Path:
         """The real images that this run could train on: what its synthetic ones are held against."""
-        return self.mix / "real.csv"
+        return self.mix / "real.parquet"
 
     @property
     def times(self) -> Path:

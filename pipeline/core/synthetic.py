@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
+
 from pipeline.core import files
 from pipeline.core.errors import UserError
-from pipeline.core.manifest import Row
+from pipeline.core.manifest_table import Table
 from pipeline.core.standing import State
 
 _COLUMNS = ("image_id", "label_digest", "state")
@@ -46,15 +47,22 @@ def read(path: Path) -> dict[tuple[str, str], State]:
     return {(image_id, digest): state for image_id, digest, state in lines}  # type: ignore[misc]  # checked just above
 
 
-def marked(rows: Sequence[Row], states: States) -> list[Row]:
+def marked(table: Table, states: States) -> Table:
     """The rows, human-verified where people accepted just these labels; their origin stays synthetic."""
-    return [replace(row, human_verified=True) if _state(row, states) == "verified" else row for row in rows]
+    accepted = [place for place, state in _standing(table, states).items() if state == "verified"]
+    return table.verified(accepted) if accepted else table
 
 
-def refused(rows: Sequence[Row], states: States) -> set[str]:
+def refused(table: Table, states: States) -> list[str]:
     """Ids of the images that people rejected with these labels, or disagree on."""
-    return {row.image_id for row in rows if _state(row, states) in ("rejected", "conflict")}
+    places = [place for place, state in _standing(table, states).items() if state in ("rejected", "conflict")]
+    return table.take(places).texts("image_id")
 
 
-def _state(row: Row, states: States) -> State | None:
-    return states.get((row.image_id, row.label_digest)) if row.origin == "synthetic" else None
+def _standing(table: Table, states: States) -> dict[int, State]:
+    """What people decided on synthetic rows, by position."""
+    decided = table.among("image_id", [image_id for image_id, _ in states]) & table.equal("origin", "synthetic")
+    places = np.flatnonzero(decided)
+    there = table.take(places)
+    items = zip(places.tolist(), there.texts("image_id"), there.texts("label_digest"), strict=True)
+    return {place: states[item] for place, *pair in items if (item := (pair[0], pair[1])) in states}

@@ -69,7 +69,7 @@ class Stamp:
 
 def runs() -> list[str]:
     """Names of the runs that made synthetic images, as far as they are on record or in ``data/generate``."""
-    on_disk = {path.parent.name for path in paths.GENERATED.glob("*/manifest.csv")}
+    on_disk = {path.parent.name for path in paths.GENERATED.glob(f"*/{paths.MANIFEST}")}
     return sorted(on_disk | {path.stem for path in paths.PORTRAITS.glob("*.npz")})
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.core import digits, files, images, labels, manifest, params
+from pipeline.core import digits, files, images, labels, manifest, params, paths
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import SPLITS, Row
 
@@ -53,8 +53,9 @@ def compose(settings: params.Params, own: list[Row], *, pages: int, folder: Path
     missing = {row.image_id for row in own} - set(rows)
     if missing:
         raise UserError(
-            f"{len(missing)} of {len(own)} test images of data/verified/manifest.csv are not among the composed pages. "
-            "The study is of the default project: set ingest.source to digits, and run `uv run dvc repro`."
+            f"{len(missing)} of {len(own)} test images are not among the composed pages: see "
+            f"{paths.VERIFIED_MANIFEST}. The study is of the default project: set ingest.source to digits, and run "
+            "`uv run dvc repro`."
         )
     return list(rows.values())
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.core import before_training, files, forecasts, futures, manifest, params, paths
+from pipeline.core import acceptance_times, before_training, files, forecasts, futures, manifest, params, paths
 from pipeline.core.before_training import Fresh
 from pipeline.core.forecasts import Outlook
 from pipeline.core.manifest import Row
@@ -25,11 +25,11 @@ def write(
 ) -> tuple[futures.Generation, ...]:
     """The mixture of a run, as the stage writes it."""
     settings = params.load(ROOT / "params.yaml")
-    both = (*history, futures.count(run, len(history), rows, rows, classes=2))
+    both = (*history, futures.count(run, len(history), manifest.to_table(rows), manifest.to_table(rows), classes=2))
     found = forecasts.forecast(both, ["cat", "lynx"], need=1, horizon=30, policy="replace", generations=1,
                                rng=np.random.default_rng(settings.seed))  # fmt: skip
     manifest.write(RunPaths(run).mix_manifest, rows)
-    manifest.write_times(RunPaths(run).times, times)
+    acceptance_times.write(RunPaths(run).times, times)
     forecasts.write(RunPaths(run).forecasts, Outlook(run=run, history=both, forecasts=found))
     return both
 
@@ -47,7 +47,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest.write(paths.VERIFIED_MANIFEST, real)
     days = {real[0].image_id: 3, real[1].image_id: 10}
     times = {image: (NOW - timedelta(days=ago)).isoformat() for image, ago in days.items()}
-    manifest.write_times(paths.VERIFIED_TIMES, times)
+    acceptance_times.write(paths.VERIFIED_TIMES, times)
     write("guarded-1", made, write("base", real, (), times), {})
 
 

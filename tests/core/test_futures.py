@@ -15,6 +15,7 @@ from scipy.stats import nbinom
 
 from pipeline.core import futures
 from pipeline.core.futures import Generation
+from pipeline.core.manifest import to_table
 from pipeline.core.sections import Policy
 from tests.builders import row, synthetic_row
 
@@ -253,7 +254,8 @@ def test_counting_a_generation() -> None:
     """Boxes are counted on all, real and newly made images, whether the newly made are trained on or not."""
     newest = [synthetic_row("s", boxes=((0, 2), (1, 1))), synthetic_row("t", boxes=((1, 5),))]
     older = synthetic_row("o", boxes=((0, 1),))
-    found = futures.count("guarded-2", 2, [row(boxes=((0, 3),)), older, newest[0]], newest, classes=3)
+    rows = to_table([row(boxes=((0, 3),)), older, newest[0]])
+    found = futures.count("guarded-2", 2, rows, to_table(newest), classes=3)
     assert found == Generation(
         run="guarded-2", generation=2, training=(6, 1, 0), real=(3, 0, 0), synthetic=(2, 6, 0), images=3, made=2, used=2
     )

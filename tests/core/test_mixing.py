@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core import mixing
+from pipeline.core import manifest, mixing
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
 from pipeline.core.mixing import Shares
@@ -41,6 +41,12 @@ def synthetic_rows(count: int, generation: int = 1) -> list[Row]:
 def rng(seed: int = 0) -> np.random.Generator:
     """A generator of its own for each draw."""
     return np.random.default_rng(seed)
+
+
+def choose(real: list[Row], newest: list[Row], pool: list[Row], *further: Any, **named: Any) -> list[Row]:
+    """The rows that are chosen of these."""
+    first, second, third = (manifest.to_table(rows) for rows in (real, newest, pool))
+    return manifest.to_rows(mixing.choose(first, second, third, *further, **named))
 
 
 def origins(rows: list[Row]) -> Shares:
@@ -111,7 +117,7 @@ def test_choice(arm: Arm, total: int | str, seed: int) -> None:
     real, old, newest = real_rows(60), synthetic_rows(40), synthetic_rows(40, generation=2)
     try:
         wanted = mixing.shares(60, arm, mix)
-        chosen = mixing.choose(real, newest, old + newest, arm, mix, rng(seed))
+        chosen = choose(real, newest, old + newest, arm, mix, rng(seed))
     except UserError as error:
         assert "generate.images" in str(error)  # noqa: PT017 - the other outcome is below
         return
@@ -121,14 +127,14 @@ def test_choice(arm: Arm, total: int | str, seed: int) -> None:
         assert {one.generation for one in chosen} <= {0, 2}
     if total == "all-real" and arm.policy != "accumulate-subsample" and share(arm) < 1:
         assert [one for one in chosen if one.origin == "real"] == real
-    assert mixing.choose(real, newest, old + newest, arm, mix, rng(seed)) == chosen
+    assert choose(real, newest, old + newest, arm, mix, rng(seed)) == chosen
 
 
 @pytest.mark.parametrize(("policy", "generations"), [("replace", {2}), ("accumulate", {1, 2})])
 def test_newest_only_for_replace(policy: Policy, generations: set[int]) -> None:
     """Replace takes the newest generation alone; accumulate takes all of them."""
     old, newest = synthetic_rows(50), synthetic_rows(50, generation=2)
-    chosen = mixing.choose(real_rows(40), newest, old + newest, Arm(policy=policy, ratio=0.5), ALL_REAL, rng())
+    chosen = choose(real_rows(40), newest, old + newest, Arm(policy=policy, ratio=0.5), ALL_REAL, rng())
     assert {one.generation for one in chosen if one.origin == "synthetic"} == generations
 
 
@@ -139,7 +145,7 @@ def test_too_few_synthetic(policy: Policy) -> None:
     wanted = 20 if policy == "accumulate-subsample" else 40
     newest = synthetic_rows(wanted - 1)
     with pytest.raises(UserError, match=f"wants {wanted} synthetic images.*Raise generate.images to {wanted} or more"):
-        mixing.choose(real_rows(40), newest, newest, arm, ALL_REAL, rng())
+        choose(real_rows(40), newest, newest, arm, ALL_REAL, rng())
 
 
 def holders(rows: list[Row]) -> Counter[int]:
@@ -153,7 +159,7 @@ def test_floor(floor: int, seed: int) -> None:
     """Each class keeps as many real images as the floor asks for, or all that it has; the ratio is still met."""
     real, made = real_rows(200), synthetic_rows(100)
     mix = Mix(total=100, min_real_a_class=floor, min_support=20)
-    chosen = mixing.choose(real, made, made, Arm(policy="accumulate", ratio=0.4), mix, rng(seed))
+    chosen = choose(real, made, made, Arm(policy="accumulate", ratio=0.4), mix, rng(seed))
     assert origins(chosen) == Shares(real=60, synthetic=40)
     have, kept = holders(real), holders(chosen)
     for class_id, number in have.items():
@@ -165,13 +171,13 @@ def test_floor_does_not_fit() -> None:
     mix = Mix(total=10, min_real_a_class=20, min_support=20)
     made = synthetic_rows(20)
     with pytest.raises(UserError, match=r"min_real_a_class is 20: that takes 20 real images, .* room for 5"):
-        mixing.choose(real_rows(200), made, made, Arm(policy="accumulate", ratio=0.5), mix, rng())
+        choose(real_rows(200), made, made, Arm(policy="accumulate", ratio=0.5), mix, rng())
 
 
 def test_no_real_at_all() -> None:
     """At a ratio of 1 the floor asks for nothing: the arm is meant to have no real image."""
     made = synthetic_rows(20)
-    chosen = mixing.choose(
+    chosen = choose(
         real_rows(20),
         made,
         made,
@@ -186,8 +192,7 @@ def test_draws_differ() -> None:
     """Another generator draws other images."""
     made = synthetic_rows(100)
     one, other = (
-        mixing.choose(real_rows(20), made, made, Arm(policy="accumulate", ratio=0.5), ALL_REAL, rng(seed))
-        for seed in (0, 1)
+        choose(real_rows(20), made, made, Arm(policy="accumulate", ratio=0.5), ALL_REAL, rng(seed)) for seed in (0, 1)
     )
     assert one != other
 
@@ -202,8 +207,8 @@ def test_refused_images_are_passed_over(refused: set[int], policy: Policy, ratio
     """Refused images are not drawn, their places are taken by others, and all that was drawn before stays."""
     real, pool = real_rows(30), synthetic_rows(60)
     arm, ids = Arm(policy=policy, ratio=ratio), {pool[n].image_id for n in refused}
-    before = {one.image_id for one in mixing.choose(real, pool, pool, arm, ALL_REAL, rng())}
-    after = {one.image_id for one in mixing.choose(real, pool, pool, arm, ALL_REAL, rng(), refused=ids)}
+    before = {one.image_id for one in choose(real, pool, pool, arm, ALL_REAL, rng())}
+    after = {one.image_id for one in choose(real, pool, pool, arm, ALL_REAL, rng(), refused=list(ids))}
     assert not after & ids
     assert before - ids <= after
     assert len(after) == len(before)
@@ -222,11 +227,11 @@ def test_refused_images_are_passed_over(refused: set[int], policy: Policy, ratio
 def test_the_pool_is_bounded(policy: Policy, generations: int, wanted: set[int]) -> None:
     """An accumulating arm draws from the newest so many generations; one that replaces, from the newest."""
     made = {one: [synthetic_row(f"{one}", generation=one)] for one in range(1, 7)}
-    carried: list[Row] = []
+    carried = manifest.to_table([])
     arm, mix = Arm(policy=policy, ratio=0.5), replace(ALL_REAL, generations=generations)
     for one, rows in made.items():
-        carried = mixing.pool(carried, rows, arm, mix, generation=one)
-    assert {row.generation for row in carried} == wanted
+        carried = mixing.pool(carried, manifest.to_table(rows), arm, mix, generation=one)
+    assert set(carried.numbers("generation")) == wanted
 
 
 @settings(deadline=None)
@@ -262,9 +267,9 @@ def test_all_of_it() -> None:
     """`accumulate` at the ratio pool trains on every image of every generation, as the literature has it."""
     old, newest, real = synthetic_rows(40), synthetic_rows(40, generation=2), real_rows(40)
     arm = Arm(policy="accumulate", ratio="pool")
-    assert mixing.choose(real, newest, old + newest, arm, ALL_REAL, rng()) == [*real, *old, *newest]
-    refused = {old[0].image_id}
-    assert mixing.choose(real, newest, old + newest, arm, ALL_REAL, rng(), refused=refused) == [
+    assert choose(real, newest, old + newest, arm, ALL_REAL, rng()) == [*real, *old, *newest]
+    refused = [old[0].image_id]
+    assert choose(real, newest, old + newest, arm, ALL_REAL, rng(), refused=refused) == [
         *real,
         *old[1:],
         *newest,
@@ -275,11 +280,11 @@ def test_a_draw_from_all_of_it() -> None:
     """`accumulate-subsample` at the ratio pool draws as many as there are real images, from all generations."""
     old, newest, real = synthetic_rows(60), synthetic_rows(60, generation=2), real_rows(60)
     arm = Arm(policy="accumulate-subsample", ratio="pool")
-    chosen = mixing.choose(real, newest, old + newest, arm, ALL_REAL, rng())
+    chosen = choose(real, newest, old + newest, arm, ALL_REAL, rng())
     assert len(chosen) == len({one.image_id for one in chosen}) == 60
     assert {one.generation for one in chosen} == {0, 1, 2}
-    assert mixing.choose(real, newest, old + newest, arm, ALL_REAL, rng()) == chosen
-    assert mixing.choose(real, newest, old + newest, arm, ALL_REAL, rng(1)) != chosen
+    assert choose(real, newest, old + newest, arm, ALL_REAL, rng()) == chosen
+    assert choose(real, newest, old + newest, arm, ALL_REAL, rng(1)) != chosen
 
 
 def test_more_than_there_is() -> None:
@@ -293,9 +298,7 @@ def test_equal_at_a_fixed_total() -> None:
     """At a ratio that is a number and a total that is one, both accumulating policies draw the same images."""
     old, newest, real = synthetic_rows(30), synthetic_rows(30, generation=2), real_rows(40)
     mix = Mix(total=40, min_real_a_class=0, min_support=20)
-    one, other = (
-        mixing.choose(real, newest, old + newest, Arm(policy=policy, ratio=0.5), mix, rng()) for policy in POOLING
-    )
+    one, other = (choose(real, newest, old + newest, Arm(policy=policy, ratio=0.5), mix, rng()) for policy in POOLING)
     assert one == other
 
 

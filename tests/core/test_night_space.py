@@ -50,7 +50,7 @@ def test_left_overs_go_and_nothing_else() -> None:
         Path(".params.yaml.a1b2c3d4"),
         paths.GATES / ".guarded-1.json.a1b2c3d4",
         paths.DATA / "train" / ".guarded-1.abcd_123" / "weights.pt",
-        paths.DATA / ".verified.abcdefgh" / "manifest.csv",
+        paths.DATA / ".verified.abcdefgh" / "manifest.parquet",
         paths.STATE / "confirm-xyz" / "weights.pt",
         paths.GATES / ".l4D5G0uqS-mJk_XnB0b2aQ.tmp",
     ]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core import synthetic
+from pipeline.core import manifest, synthetic
 from pipeline.core.errors import UserError
 from pipeline.core.standing import State
 from tests.builders import row, sha, synthetic_row
@@ -34,14 +34,15 @@ def test_round_trip(states: dict[tuple[str, str], State], tmp_path_factory: pyte
 def test_a_synthetic_image_never_gets_origin_real(states: dict[tuple[str, str], State]) -> None:
     """Whatever people decide, synthetic images stay synthetic, and real ones are not touched."""
     rows = [synthetic_row(str(n)) if n % 2 else row(str(n)) for n in range(5)]
-    found = synthetic.marked(rows, states)
+    found = manifest.to_rows(synthetic.marked(manifest.to_table(rows), states))
     assert [one.origin for one in found] == [one.origin for one in rows]
     assert [one.lineage_depth for one in found] == [one.lineage_depth for one in rows]
     for before, after in zip(rows, found, strict=True):
         state = states.get((before.image_id, before.label_digest))
         expected = state == "verified" if before.origin == "synthetic" else before.human_verified
         assert after.human_verified == expected
-    assert not {one.image_id for one in rows if one.origin == "real"} & synthetic.refused(rows, states)
+    refused = set(synthetic.refused(manifest.to_table(rows), states))
+    assert not {one.image_id for one in rows if one.origin == "real"} & refused
 
 
 def test_refused() -> None:
@@ -50,7 +51,7 @@ def test_refused() -> None:
     given_states: list[State] = ["rejected", "conflict", "verified", "awaiting"]
     states = {(one.image_id, one.label_digest): state for one, state in zip(made, given_states, strict=False)}
     states[made[4].image_id, sha("older labels")] = "rejected"
-    assert synthetic.refused(made, states) == {made[0].image_id, made[1].image_id}
+    assert synthetic.refused(manifest.to_table(made), states) == [made[0].image_id, made[1].image_id]
 
 
 @pytest.mark.parametrize(

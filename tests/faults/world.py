@@ -28,7 +28,13 @@ VERDICTS = (0, 3, 4)  # exit codes of a night that came to its end
 _MARK = "TAILWATCH_TEST_OF_FAULTS"  # of the environment: the world that a process belongs to
 # What a night makes, but for what names times, or files of weights, which differ where the weights are equal.
 _OUTPUTS = [f"data/{name}/**/*.*" for name in ("real", "generate", "mix", "audit", "confirm", "gate")]
-_OUTPUTS += ["data/verified/manifest.csv", "data/history/*.json", "data/anchors.dvc", "params.yaml", "data/test.lock"]
+_OUTPUTS += [
+    "data/verified/manifest.parquet",
+    "data/history/*.json",
+    "data/anchors.dvc",
+    "params.yaml",
+    "data/test.lock",
+]
 # People decide meanwhile: the ledger goes on, and what is mixed after that names its newest row.
 _NOT_COMPARED = ("data/train", "data/review", "data/verified", "data/ledger.csv", "data/mix")
 _TENSORS = """

@@ -2,53 +2,96 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.core.manifest_table import SCHEMA
 from tests.fuzz.texts import LAUGHS, MERGES, MILLION, Kinds
 
 SHA = "a" * 64
-_ROW = {
+_ROW: dict[str, Any] = {
     "image_id": SHA, "name": "a.png", "path": "data/real/images/a.png", "split": "train", "origin": "real",
-    "generation": "0", "run": "", "parents": "", "lineage_depth": "0", "human_verified": "True",
-    "label_digest": SHA, "width": "48", "height": "32", "boxes": "0:1",
+    "generation": 0, "run": "", "parents": [], "lineage_depth": 0, "human_verified": True, "label_digest": SHA,
+    "width": 48, "height": 32, "boxes": [(0, 1)], "generator": "", "generator_version": "",
 }  # fmt: skip
-_COLUMNS = ",".join(_ROW)
 
 
-def manifest(**changes: str) -> str:
-    """A manifest of one row, changed as given."""
-    return f"{_COLUMNS}\n{','.join((_ROW | changes).values())}\n"
+def parquet(columns: Mapping[str, Sequence[Any]]) -> bytes:
+    """A Parquet file of these columns; those that a manifest has are of its types where the values allow it."""
+    arrays = {}
+    for name, values in columns.items():
+        try:
+            arrays[name] = pa.array(values, SCHEMA.field(name).type)
+        except (KeyError, pa.ArrowException, TypeError):
+            arrays[name] = pa.array(values)
+    schema = pa.schema(
+        [SCHEMA.field(name) if name in SCHEMA.names and arrays[name].type == SCHEMA.field(name).type
+         else pa.field(name, arrays[name].type) for name in arrays]
+    )  # fmt: skip
+    out = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_arrays(list(arrays.values()), schema=schema), out, store_schema=False)
+    return bytes(out.getvalue())
+
+
+def manifest(**changes: object) -> bytes:
+    """A manifest of one row, changed as given, whether it may be so or not."""
+    return parquet({name: [value] for name, value in (_ROW | changes).items()})
+
+
+def _without(name: str) -> bytes:
+    return parquet({one: [value] for one, value in _ROW.items() if one != name})
+
+
+def _nothing(name: str) -> bytes:
+    columns = {one: pa.array([value], SCHEMA.field(one).type) for one, value in _ROW.items()}
+    columns[name] = pa.array([None], SCHEMA.field(name).type)
+    out = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns), out, store_schema=False)
+    return bytes(out.getvalue())
 
 
 MANIFEST: Kinds = {
     "good": (manifest(), None),
-    "CRLF": (manifest().replace("\n", "\r\n"), None),
-    "without rows": (_COLUMNS + "\n", None),
+    "without rows": (parquet({name: [] for name in _ROW}), None),
     "empty": ("", "not a table"),
-    "NULs": (bytes(1000), "columns"),
+    "NULs": (bytes(1000), "not a table"),
     "not text": (b"\xff\xfe", "not a table"),
     "an image": (b"\x89PNG\r\n\x1a\n", "not a table"),
-    "other columns": ("a,b\n1,2\n", "columns"),
-    "a column less": (manifest().replace(",boxes", ""), "manifest"),
-    "a field more": (manifest().replace("0:1", "0:1,2"), "manifest"),
-    "merge conflict": ("<<<<<<< HEAD\n" + manifest() + "=======\n", "columns"),
-    "quote without end": (manifest(name='"a'), "manifest"),
+    "CSV": ("image_id,name\n", "not a table"),
+    "cut off": (manifest()[:-40], "not a table"),
+    "the end alone": (manifest()[-40:], "not a table"),
+    "zeros in the middle": (manifest()[:400] + bytes(200) + manifest()[600:], "manifest"),
+    "other columns": (parquet({"a": [1], "b": [2]}), "columns"),
+    "a column less": (_without("boxes"), "columns"),
+    "a column more": (manifest(more=1), "columns"),
+    "nothing where a digest is wanted": (_nothing("label_digest"), "columns"),
     "id too short": (manifest(image_id="abc"), "SHA-256"),
     "id of capitals": (manifest(image_id="A" * 64), "SHA-256"),
+    "id and a line end": (manifest(image_id="a" * 64 + "\n"), "SHA-256"),
     "digest of words": (manifest(label_digest="x" * 64), "SHA-256"),
     "path with steps upwards": (manifest(path="../../etc/passwd"), "leaves the project"),
+    "path with steps upwards at its end": (manifest(path="data/.."), "leaves the project"),
     "path absolute": (manifest(path="/etc/passwd"), "leaves the project"),
+    "path with dots": (manifest(path="data/..a/b..png"), None),
     "path with a NUL": (manifest(path="a\0b"), "NUL"),
     "unknown split": (manifest(split="holdout"), "split"),
     "unknown origin": (manifest(origin="fake"), "origin"),
-    "synthetic in test": (manifest(origin="synthetic", split="test", lineage_depth="1"), "synthetic image in test"),
-    "size of zero": (manifest(width="0"), "size"),
-    "size of words": (manifest(height="tall"), "line 2"),
-    "size of 5000 digits": (manifest(height="9" * 5000), "line 2"),
-    "generation below zero": (manifest(generation="-1"), "generation"),
-    "generation NaN": (manifest(generation="nan"), "line 2"),
-    "verified perhaps": (manifest(human_verified="perhaps"), "line 2"),
-    "boxes of words": (manifest(boxes="cat:1"), "line 2"),
-    "boxes of three parts": (manifest(boxes="0:1:2"), "line 2"),
-    "class below zero": (manifest(boxes="-1:1"), "below zero"),
+    "synthetic in test": (
+        manifest(origin="synthetic", split="test", lineage_depth=1),
+        "in split 'test'",
+    ),
+    "size of zero": (manifest(width=0), "size"),
+    "size of words": (manifest(height="tall"), "height (string"),
+    "generation below zero": (manifest(generation=-1), "generation"),
+    "generation NaN": (manifest(generation=math.nan), "generation (double"),
+    "verified perhaps": (manifest(human_verified="perhaps"), "human_verified (string"),
+    "boxes of words": (manifest(boxes="0:1"), "boxes (string"),
+    "class below zero": (manifest(boxes=[(-1, 1)]), "below zero"),
+    "a million letters": (lambda: manifest(name="x" * MILLION, split="y" * MILLION), "split"),
 }
 
 LEDGER_HEADER = "time,decision,image_id,label_digest,reviewer,reason,previous,hash\n"
@@ -91,7 +134,10 @@ TIMES: Kinds = {
     "empty": ("", None),
     "no comma": ("image_id,time\nabc\n", "line 2"),
     "other ids": ("image_id,time\nabc,2026-01-31\n", "line 2"),
-    "not text": (b"\xff", "no text"),
+    "not text": (b"image_id,time\n" + SHA.encode() + b",\xff\n", "line 2"),
+    "a field more": (f"image_id,time\n{SHA},2026-01-31T12:00:00+00:00,x\n", "line 2"),
+    "an empty line": (f"image_id,time\n\n{SHA},2026-01-31T12:00:00+00:00\n", "line 2"),
+    "a quote": (f'image_id,time\n"{SHA}",2026-01-31T12:00:00+00:00\n', "line 2"),
     "NULs": (b"image_id,time\n" + bytes(100), "line 2"),
 }
 

@@ -86,7 +86,7 @@ LOOKS: dict[str, tuple[Look, tuple[bytes, ...]]] = {
     "YOLO labels": (_labels, (texts.BOX.encode() * 3,)),
     "YAML": (_yaml, (b"names: {0: cat, 1: dog}\ntrain: &a [images, more]\nval: *a\nx: {<<: {a: 1}, b: 2026-01-31}\n",)),
     "params.yaml": (_params, (PARAMS,)),
-    "manifest": (_of_file("manifest.csv", manifest.read), (records.manifest().encode(),)),
+    "manifest": (_of_file("manifest.parquet", manifest.read), (records.manifest(),)),
     "ledger": (_of_file("ledger.csv", ledger.read), (texts.made(records.LEDGER["edited"][0]),)),
     "data.yaml": (_of_source("yolo", "data.yaml"), (b"names: [cat, dog]\ntrain: images\nval: [images]\npath: .\n",)),
     "labels of a source": (_of_source("yolo", "labels/a.txt"), (texts.BOX.encode() * 3,)),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core import judgements, ledger, manifest, params, splits
+from pipeline.core import acceptance_times, judgements, ledger, manifest, params, splits
 from pipeline.core.errors import UserError
 from tests.fuzz import records
 from tests.fuzz.driving import put
@@ -15,10 +15,10 @@ from tests.fuzz.test_places import PLACES
 from tests.fuzz.texts import Kinds, made
 
 READERS: dict[str, tuple[Callable[[Path], object], str, Kinds]] = {
-    "manifest": (manifest.read, "manifest.csv", records.MANIFEST),
+    "manifest": (manifest.read, "manifest.parquet", records.MANIFEST),
     "ledger": (ledger.read, "ledger.csv", records.LEDGER),
     "classes": (manifest.read_classes, "classes.json", records.CLASSES),
-    "times": (manifest.read_times, "times.csv", records.TIMES),
+    "times": (acceptance_times.read, "times.csv", records.TIMES),
     "test split": (lambda path: splits.parse_lock(path.read_text(), str(path)), "test.lock", records.FROZEN),
     "verdict": (judgements.read, "verdict.json", records.RECORD),
     "params": (params.load, "params.yaml", records.PARAMS),
@@ -56,18 +56,10 @@ def test_what_stands_in_a_records_place(tmp_path: Path, reader: str, place: str)
         read(tmp_path / name)
 
 
-def test_find_in_a_manifest_that_is_none(tmp_path: Path) -> None:
-    """Looking one image up in a damaged manifest is an error too."""
-    for content in (f"image_id\n{records.SHA}\n", f'"{records.SHA}', f"{records.SHA}\n\0\n"):
-        path = put(tmp_path / "manifest.csv", content)
-        try:
-            assert manifest.find(path, records.SHA) is None
-        except UserError as error:
-            assert "manifest.csv" in str(error)  # noqa: PT017 - it may also be read as a table without the image
-
-
 def test_a_class_that_there_is_not(tmp_path: Path) -> None:
     """A manifest that counts boxes of a class beyond the last names the image."""
-    rows = manifest.read(put(tmp_path / "manifest.csv", records.manifest(boxes="7:1")))
+    rows = manifest.read(put(tmp_path / "manifest.parquet", records.manifest(boxes=[(7, 1)])))
     with pytest.raises(UserError, match=r"a\.png has boxes of class 7, and there are 2"):
         manifest.class_counts(rows, 2)
+    with pytest.raises(UserError, match=r"a\.png has boxes of class 7, and there are 2"):
+        manifest.to_table(rows).class_counts(2)
