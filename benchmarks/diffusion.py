@@ -110,9 +110,9 @@ def generation(examples: Sequence[Any], settings: Any, folder: Path, *, number: 
 
 def main() -> None:
     """Measure, draw sheets and print."""
-    from benchmarks.generator_sheets import digits, sheet
     from sklearn.svm import SVC
 
+    from benchmarks.generator_sheets import digits, sheet
     from pipeline.core import images, params
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
