@@ -170,7 +170,7 @@ def _paired(number: int, _: Path) -> Prepared:
     from pipeline.core import duplicates
 
     hashes = np.random.default_rng(0).integers(0, 2**63, number).astype(np.uint64)
-    return lambda: duplicates.near_pairs(hashes, hashes, within=2)
+    return lambda: duplicates.near_pairs(hashes, within=2)
 
 
 def _rows(number: int, origin: Any = "real") -> list[Any]:

@@ -6,7 +6,8 @@ hash is imagehash's ``phash`` (sign of the low frequencies of the discrete cosin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,7 +22,7 @@ from pipeline.core import images
 
 Hashes = npt.NDArray[np.uint64]
 Positions = npt.NDArray[np.int64]
-_ROWS_A_BLOCK = 1024  # bounds the memory of the distance matrix
+_BITS = 64  # of a hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,19 +61,41 @@ def hash_files(paths: Sequence[str]) -> Hashes:
     return np.array([perceptual_hash(images.read(path)) for path in paths], dtype=np.uint64)
 
 
-def near_pairs(first: Hashes, second: Hashes, *, within: int) -> list[Pair]:
-    """All pairs of one hash of each set that differ in at most ``within`` bits, sorted by position.
+def near_pairs(hashes: Hashes, *, within: int) -> list[Pair]:
+    """All pairs of hashes that differ in at most ``within`` bits, sorted by position, the smaller one first.
 
-    With the same array given twice, each pair is there once and no hash is paired with itself.
+    Two that differ in k bits are equal in one of k + 1 parts at least, so only hashes that share a part are compared
+    (Norouzi, Punjani & Fleet 2012, Fast search in Hamming space with multi-index hashing): about as many as there are
+    hashes, where all against all are their square.
+
+    Args:
+        hashes: shape (n,).
+        within: largest distance, in bits, 0 to 64.
     """
-    same = first is second
-    pairs = []
-    for start in range(0, len(first), _ROWS_A_BLOCK):
-        distance = np.bitwise_count(first[start : start + _ROWS_A_BLOCK, None] ^ second[None, :])
-        for row, column in np.argwhere(distance <= within):
-            if not same or start + row < column:
-                pairs.append(Pair(first=int(start + row), second=int(column), distance=int(distance[row, column])))
-    return pairs
+    edges = np.linspace(0, _BITS, within + 2).astype(int) if within < _BITS else np.array([0, 0])
+    found = [np.empty((0, 2), dtype=np.int64)]
+    for low, high in itertools.pairwise(edges.tolist()):
+        part = (hashes >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1)
+        order = np.argsort(part, kind="stable")
+        for first, second in _equal(part[order]):
+            ends = np.stack([order[first], order[second]], axis=1)
+            near = np.bitwise_count(hashes[ends[:, 0]] ^ hashes[ends[:, 1]]) <= within
+            found.append(np.sort(ends[near], axis=1))
+    pairs = np.unique(np.concatenate(found), axis=0)
+    distances = np.bitwise_count(hashes[pairs[:, 0]] ^ hashes[pairs[:, 1]])
+    listed = zip(pairs.tolist(), distances.tolist(), strict=True)
+    return [Pair(first=first, second=second, distance=distance) for (first, second), distance in listed]
+
+
+def _equal(ordered: Hashes) -> Iterator[tuple[Positions, Positions]]:
+    """Positions of all pairs of equal values in a sorted array, those next to each other first."""
+    first = np.arange(len(ordered) - 1) if len(ordered) else np.empty(0, dtype=np.int64)
+    apart = 1
+    while len(first):
+        first = first[first + apart < len(ordered)]
+        first = first[ordered[first] == ordered[first + apart]]
+        yield first, first + apart
+        apart += 1
 
 
 def groups(count: int, pairs: Sequence[Link]) -> list[list[int]]:

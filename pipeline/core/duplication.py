@@ -137,7 +137,7 @@ def _repeated_digests(items: Items) -> npt.NDArray[np.bool_]:
 def _repeated_hashes(items: Items, hash_distance: int) -> npt.NDArray[np.bool_]:
     """Which items have nearly the perceptual hash of an earlier one on another image."""
     repeats = np.zeros(len(items), dtype=bool)
-    for pair in duplicates.near_pairs(items.hashes, items.hashes, within=hash_distance):
+    for pair in duplicates.near_pairs(items.hashes, within=hash_distance):
         repeats[pair.second] |= items.images[pair.first] != items.images[pair.second]
     return repeats
 

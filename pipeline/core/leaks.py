@@ -36,7 +36,7 @@ def find(rows: Sequence[Row], *, within: int, kinds: Sequence[str] | None = None
     hashes = duplicates.hash_files([row.path for row in rows])
     near = [
         Alike(first=pair.first, second=pair.second, how=f"near duplicate ({pair.distance} bits)")
-        for pair in duplicates.near_pairs(hashes, hashes, within=within)
+        for pair in duplicates.near_pairs(hashes, within=within)
         if kinds is None or kinds[pair.first] != kinds[pair.second]
     ]
     known = {(one.first, one.second) for one in near}
