@@ -13,7 +13,7 @@ import click
 from benchmarks import comparing
 from benchmarks.comparing import Comparison, Results
 
-ROWS = ("training", "starts", "inference", "neighbours", "ingest", "mix")
+ROWS = ("training", "starts", "inference", "neighbours", "ingest", "mix", "generators", "audit", "nothing")
 RESULTS = Path(__file__).parent / "results.json"
 PAGE = Path(__file__).parent / "results.md"
 

@@ -6,13 +6,14 @@ faster-coco-eval on the same boxes as arrays, without any database. Each runs in
 long it took and how much memory it used at most; the quick ones run before and after the slow one, and the median
 counts, since the machine may be busier at one time than at another. Takes some minutes, nearly all of them FiftyOne's.
 Prints one JSON object as its last line: seconds, CPU seconds and peak memory of each way, their mAP, and the ratios.
-`uv run python benchmarks/audit.py`; `--images 200 --detections 7300` for a short one.
+`uv run python -m benchmarks.audit`; `--images 200 --detections 7300` for a short one.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -20,14 +21,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.comparing import Comparison
+
+ROOT = Path(__file__).parent.parent
 WIDTH, HEIGHT, CLASSES = 640, 480, 10
 RIGHT = 0.8  # share of detections of the class of the label beside them, and some by chance
 NAME = "benchmark"
+ROW = "audit"
+ORDER = ["bare", "tailwatch"] * 2 + ["coco"] + ["bare", "tailwatch"]  # the quick ones before and after the slow one
 
 
 def boxes(images: int, detections: int) -> tuple[list[list[float]], list[list[float]]]:
@@ -145,12 +152,35 @@ def _peak() -> float:
 
 def child(way: str, folder: str, size: list[str]) -> dict[str, float]:
     """What a process of its own measures."""
-    command = [sys.executable, str(Path(__file__).absolute()), *size, "--way", way]
-    done = subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "benchmarks.audit", *size, "--way", way]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     if way != "fill":
         print(f"{way}: {found['seconds']:.2f} s, peak {found['peak_mb']:.0f} MB", flush=True)  # noqa: T201
     return found
+
+
+def compare(folder: Path, *, quick: bool) -> list[Comparison]:
+    """Seconds of the project's method beside those of the other two."""
+    images, detections = (200, 7_300) if quick else (2_000, 73_000)
+    size = ["--images", str(images), "--detections", str(detections)]
+    child("fill", str(folder), size)
+    measured = [(way, child(way, str(folder), size)) for way in [*ORDER, *ORDER]]
+    summary(measured)
+
+    def of(way: str, name: str) -> list[float]:
+        return [one[name] for other, one in measured if other == way]
+
+    ours, bare, coco = (of(way, "seconds") for way in ("tailwatch", "bare", "coco"))
+    what = f"evaluation of {detections:,} detections in FiftyOne"
+    line = partial(Comparison, row=ROW, what=what, unit="s", ours_mb=round(max(of("tailwatch", "peak_mb"))))
+    return [
+        line(peer="FiftyOne's own", ours=ours[: len(coco)], theirs=coco, wanted=0.2,
+             theirs_mb=round(max(of("coco", "peak_mb")))),
+        line(peer="faster-coco-eval, without database", ours=ours, theirs=bare,
+             theirs_mb=round(max(of("bare", "peak_mb")))),
+    ]  # fmt: skip
 
 
 def main() -> None:
@@ -167,10 +197,9 @@ def main() -> None:
         print(json.dumps(measure(asked.way, asked.images, asked.detections)))  # noqa: T201
     else:
         size = ["--images", str(asked.images), "--detections", str(asked.detections)]
-        order = ["bare", "tailwatch"] * 2 + ["coco"] + ["bare", "tailwatch"]
         with tempfile.TemporaryDirectory() as folder:
             child("fill", folder, size)
-            measured = [(way, child(way, folder, size)) for way in order]
+            measured = [(way, child(way, folder, size)) for way in ORDER]
         print(json.dumps(summary(measured) | {"images": asked.images, "detections": asked.detections}))  # noqa: T201
 
 

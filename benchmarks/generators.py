@@ -5,7 +5,7 @@ is fitted once and draws ``--images`` pages, after as many to fill its caches; `
 `folder`, which reads files, are left out. The bare loop has its objects and masks ready in memory and no rules at all:
 it picks, turns, scales and blends, anywhere. Times are those of the processor, all threads together, so that a shared
 machine matters little: images a second a core. Prints one JSON object as its last line; a minute or so.
-`uv run python benchmarks/generators.py`; `--images 50` for a short one.
+`uv run python -m benchmarks.generators`; `--images 50` for a short one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,12 @@ from typing import Any
 import cv2
 import numpy as np
 
+from benchmarks import comparing
+from benchmarks.comparing import Comparison
+
 ROOT = Path(__file__).parent.parent
+ROW = "generators"
+WANTED = 200.0  # images/s a core
 SIDE = 320  # pixels
 OBJECTS = 4  # a page
 VARIANTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
@@ -115,6 +120,22 @@ def bare(pages: list[Any], objects: list[tuple[Any, Any]], blend: str) -> Callab
         return page
 
     return draw
+
+
+def compare(folder: Path, *, quick: bool) -> list[Comparison]:
+    """Images a second a core of each blend, beside the loop and beside what is wanted."""
+    way = partial(comparing.python, "-m", "benchmarks.generators", "--images", "50" if quick else "200", folder=folder)
+    rates = [one.told["rates"] for one in comparing.in_turns({"all": way}, turns=3)["all"]]
+    lines = []
+    for blend in ("soft", "multiband", "poisson"):
+        ours = [one[f"copy_paste {blend}"] for one in rates]
+        bare = [one[f"bare OpenCV {blend}"] for one in rates]
+        line = partial(Comparison, row=ROW, what=f"copy_paste {blend}, {SIDE} px", unit="images/s a core", ours=ours)
+        lines += [
+            line(peer="the same blends alone", theirs=bare),
+            line(peer="200 images/s", theirs=[WANTED] * len(ours), wanted=1.0),
+        ]
+    return lines
 
 
 def main() -> None:
