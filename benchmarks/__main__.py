@@ -13,7 +13,18 @@ import click
 from benchmarks import comparing
 from benchmarks.comparing import Comparison, Results
 
-ROWS = ("training", "starts", "inference", "neighbours", "ingest", "mix", "generators", "audit", "nothing")
+ROWS = (
+    "training",
+    "starts",
+    "inference",
+    "evaluation",
+    "audit",
+    "neighbours",
+    "mix",
+    "ingest",
+    "generators",
+    "nothing",
+)
 RESULTS = Path(__file__).parent / "results.json"
 PAGE = Path(__file__).parent / "results.md"
 
