@@ -24,6 +24,7 @@ ROWS = (
     "ingest",
     "generators",
     "nothing",
+    "project",
 )
 RESULTS = Path(__file__).parent / "results.json"
 PAGE = Path(__file__).parent / "results.md"
@@ -38,13 +39,7 @@ def main(rows: tuple[str, ...], *, quick: bool, write: bool | None) -> None:
     kind = "quick" if quick else "full"
     results = comparing.read(RESULTS)
     kept = results.get(kind, Results(machine={}))
-    found: list[Comparison] = []
-    for row in rows or ROWS:
-        began = time.monotonic()
-        click.echo(f"{row} …", err=True)
-        with tempfile.TemporaryDirectory(prefix="tailwatch-benchmark-") as folder:
-            found += importlib.import_module(f"benchmarks.{row}").compare(Path(folder), quick=quick)
-        click.echo(f"{row}: {time.monotonic() - began:.0f} s", err=True)
+    found = [one for row in rows or ROWS for one in _measured(row, quick=quick)]
     fresh = Results(machine=comparing.machine(), comparisons={one.name: one for one in found})
     click.echo(comparing.table(fresh))
     if write or (write is None and not quick):
@@ -56,13 +51,28 @@ def main(rows: tuple[str, ...], *, quick: bool, write: bool | None) -> None:
         if not quick:
             PAGE.write_text(comparing.table(results["full"]))
         return
-    worse = [one for one in found if one.name in kept.comparisons and comparing.worse(one, kept.comparisons[one.name])]
+    worse = [one for one in found if _is_worse(one, kept)]
+    if worse:  # or the machine was busy just then
+        again = {one.name: one for row in {one.row for one in worse} for one in _measured(row, quick=quick)}
+        worse = [again[one.name] for one in worse if _is_worse(again[one.name], kept)]
     for one in worse:
-        click.echo(
-            f"{one.name}: the ratio is {one.ratio:.3g}, kept is {kept.comparisons[one.name].ratio:.3g}", err=True
-        )
+        before = kept.comparisons[one.name].ratio
+        click.echo(f"{one.name}: the ratio is {one.ratio:.3g} a second time too, kept is {before:.3g}", err=True)
     if worse:
         sys.exit(1)
+
+
+def _measured(row: str, *, quick: bool) -> list[Comparison]:
+    began = time.monotonic()
+    click.echo(f"{row} …", err=True)
+    with tempfile.TemporaryDirectory(prefix="tailwatch-benchmark-") as folder:
+        found: list[Comparison] = importlib.import_module(f"benchmarks.{row}").compare(Path(folder), quick=quick)
+    click.echo(f"{row}: {time.monotonic() - began:.0f} s", err=True)
+    return found
+
+
+def _is_worse(one: Comparison, kept: Results) -> bool:
+    return one.name in kept.comparisons and comparing.worse(one, kept.comparisons[one.name])
 
 
 if __name__ == "__main__":
