@@ -71,10 +71,11 @@ def operations() -> list[Operation]:
     return [
         Operation("ingest", "decode an image of 64 pixels and sketch it", 1, 100, _sketched),
         Operation("verify", "perceptual hash of an image", 1, 100, _hashed),
-        Operation("verify", "near duplicates among the hashes", 2, 2000, _paired),
-        Operation("all", "write a manifest and read it", 1, 1000, _listed),
+        Operation("verify", "near duplicates among the hashes", 1, 25_000, _paired),
+        Operation("verify", "copies of each other that were changed on the way", 2, 200, _copied),
+        Operation("all", "write a manifest and read it", 1, 10_000, _listed),
         Operation("generate", "draw an image by `mixture`", 1, 25, _drawn),
-        Operation("mix", "choose the training images", 1, 2000, _chosen),
+        Operation("mix", "choose the training images", 1, 50_000, _chosen),
         Operation("audit", "embed the objects of an image", 1, 50, _embedded),
         Operation("audit", "nearest real object of each synthetic one", 2, 500, _nearest),
     ]
@@ -171,6 +172,17 @@ def _paired(number: int, _: Path) -> Prepared:
 
     hashes = np.random.default_rng(0).integers(0, 2**63, number).astype(np.uint64)
     return lambda: duplicates.near_pairs(hashes, within=2)
+
+
+def _copied(number: int, _: Path) -> Prepared:
+    from pipeline.core import portraits
+    from pipeline.core.impostors import Known
+
+    seen = [
+        portraits.portrait(page, image_id=str(position), name=str(position))
+        for position, page in enumerate(_pages(number))
+    ]
+    return lambda: Known(seen).find_each(seen, exempt=lambda query, known: query == known)
 
 
 def _rows(number: int, origin: Any = "real") -> list[Any]:
