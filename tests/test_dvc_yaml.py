@@ -20,6 +20,7 @@ from tests.imports import ROOT, closure, modules
 
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 SECTIONS = {field.name for field in fields(Params)}
+MAPPINGS = ("runs", "arms", "pins")  # what is taken of one is a method or an entry, no section of params.yaml
 KEPT_IN_GIT = {str(one) for one in (paths.LEDGER, paths.IMPORTS, paths.CORRECTIONS, paths.HISTORY)}
 COMMAND = re.compile(r"python -m pipeline\.(\w+)(?: --run (\S+))?")
 
@@ -149,7 +150,7 @@ def sections_read(module: str) -> set[str]:
     for path in closure(f"pipeline.{module}") - {Path("pipeline/core/params.py")}:
         for first, *rest in sections_of(path):
             section = "runs" if first == "run" else first
-            whole = section in (module, "runs", "arms") or not rest
+            whole = section in (module, *MAPPINGS) or not rest
             found.add(section if whole else f"{section}.{rest[0]}")
     return {one for one in found if one.split(".")[0] not in found - {one}}
 
