@@ -70,8 +70,8 @@ class Night:
     Attributes:
         run: its trainings.
         second: one more, where the first ones looked bad; None where there is none.
-        collapsed: the run that it descends from whose loss two trainings showed; empty where there is none. What looks
-            bad then counts without a second training.
+        collapsed: the run that it descends from whose loss two trainings showed; empty where there is none, or where
+            the run has a second training itself. What looks bad then counts without one.
         baselines: the base run; then the best run so far, where that is another.
     """
 
@@ -112,7 +112,9 @@ def load(base: Audit, run: Audit, *, confirmed: bool, again: Side | None = None)
     here, there = RunPaths(run.run), RunPaths(base.run)
     collapsed = ""
     if confirmed and again is None:
-        again, collapsed = second(here, run), read_confirmation(here).collapsed
+        again = second(here, run)
+        # A run that was trained twice stands for itself: what its second training did not show is not shown.
+        collapsed = "" if again else read_confirmation(here).collapsed
     base_again = second(there, base) if again else None
     baselines = [_baseline(first(base), base_again)]
     if run.best != paths.BASE:

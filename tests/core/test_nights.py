@@ -71,6 +71,15 @@ def test_a_collapse_of_the_line_is_known() -> None:
     assert load(confirmed=False).collapsed == ""
 
 
+def test_a_run_whose_own_two_trainings_collapsed_stands_for_itself() -> None:
+    """It descends from nobody who collapsed: what its second training does not show is not taken as shown."""
+    write_confirmation("base", BEFORE)
+    write_confirmation("guarded-1", {"six": [False] * 12 + [True] * 28}, collapsed="guarded-1")
+    found = load()
+    assert found.second is not None
+    assert found.collapsed == ""
+
+
 def test_confirmations_that_nobody_asked_for_are_not_read() -> None:
     """With another schedule there need be no confirmation at all."""
     assert load(confirmed=False).second is None
