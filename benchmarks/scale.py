@@ -72,7 +72,8 @@ def operations() -> list[Operation]:
         Operation("ingest", "decode an image of 64 pixels and sketch it", 1, 100, _sketched),
         Operation("verify", "perceptual hash of an image", 1, 100, _hashed),
         Operation("verify", "near duplicates among the hashes", 1, 25_000, _paired),
-        Operation("verify", "copies of each other that were changed on the way", 2, 800, _copied),
+        Operation("verify", "copies of each other that were changed on the way", 2, 1600, _copied),
+        Operation("verify", "the same, of a hundredth of them that is new", 2, 1600, _added),
         Operation("all", "write a manifest and read it", 1, 10_000, _listed),
         Operation("generate", "draw an image by `mixture`", 1, 25, _drawn),
         Operation("mix", "choose the training images", 1, 50_000, _chosen),
@@ -174,15 +175,34 @@ def _paired(number: int, _: Path) -> Prepared:
     return lambda: duplicates.near_pairs(hashes, within=2)
 
 
-def _copied(number: int, _: Path) -> Prepared:
-    from pipeline.core import portraits
-    from pipeline.core.impostors import Known
+def _portraits(number: int) -> list[Any]:
+    """Portraits of images that differ, as photographs do: of pages with one square each, all would be alike."""
+    import cv2
+    import numpy as np
 
-    seen = [
-        portraits.portrait(page, image_id=str(position), name=str(position))
-        for position, page in enumerate(_pages(number))
+    from pipeline.core import portraits
+
+    rng = np.random.default_rng(0)
+    pages = (cv2.resize(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8), (64, 64)) for _ in range(number))
+    return [
+        portraits.portrait(np.asarray(page), image_id=f"{position:06d}", name=f"{position}")
+        for position, page in enumerate(pages)
     ]
-    return lambda: Known(seen).find_each(seen, exempt=lambda query, known: query == known)
+
+
+def _copied(number: int, _: Path) -> Prepared:
+    from pipeline.core import leak_search
+
+    seen = _portraits(number)
+    return lambda: leak_search.search(seen, seen)
+
+
+def _added(number: int, _: Path) -> Prepared:
+    from pipeline.core import leak_search
+
+    seen = _portraits(number)
+    before = leak_search.search(seen[: -number // 100], seen[: -number // 100])
+    return lambda: leak_search.search(seen, seen, before)
 
 
 def _rows(number: int, origin: Any = "real") -> list[Any]:

@@ -117,7 +117,7 @@ class Known:
             verdict = judge(query.sketches[view], self._sketches[one.position], one)
             if verdict is not None:
                 correlation, how = verdict
-                how = _in_words(how, bordered=view > 0)
+                how = in_words(how, bordered=view > 0)
                 return Match(image_id=known.image_id, name=known.name, how=how, correlation=correlation)
         return None
 
@@ -160,7 +160,8 @@ def _changes(fit: Fit, mirror: int) -> str:
     return ", ".join(parts)
 
 
-def _in_words(how: str, *, bordered: bool) -> str:
+def in_words(how: str, *, bordered: bool) -> str:
+    """What was done to a copy: changes of the picture, and the border that it is in."""
     parts = [one for one in (how, "inside a border" if bordered else "") if one]
     return ", ".join(parts) or "the same picture"
 
@@ -214,7 +215,7 @@ def _matched(
     for query in queries:
         copies = [
             Match(image_id=one.image_id, name=synthetic_past.name(one.image_id, one.run),
-                  how=_in_words(one.how, bordered=view > 0), correlation=one.correlation)
+                  how=in_words(one.how, bordered=view > 0), correlation=one.correlation)
             for view, some in enumerate(islice(views, len(query.sketches)))
             for one in some if one.correlation is not None
         ]  # fmt: skip

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pipeline.core import duplicates, portraits
-from pipeline.core.impostors import Known
+from pipeline.core import duplicates, impostors, leak_search, portraits
+from pipeline.core.leak_search import Searched
 from pipeline.core.manifest import Row
+from pipeline.core.portraits import Portrait
+
+Searches = dict[str, Searched]  # by the kind of the images that were asked for; empty for all of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,13 +22,16 @@ class Alike:
     how: str
 
 
-def find(rows: Sequence[Row], *, within: int, kinds: Sequence[str] | None = None) -> list[Alike]:
+def find(
+    rows: Sequence[Row], *, within: int, kinds: Sequence[str] | None = None, searches: Searches | None = None
+) -> list[Alike]:
     """Find pairs of images that show the same, by perceptual hash and by laying one on the other.
 
     Args:
         rows: the images.
         within: largest distance of two hashes of near duplicates, in bits.
         kinds: one for each image: images of one kind are not held against each other. By default all are.
+        searches: earlier ones, which make this one shorter, and to which it is added.
 
     Returns:
         Near duplicates, then copies that are none, each sorted by position.
@@ -40,10 +46,11 @@ def find(rows: Sequence[Row], *, within: int, kinds: Sequence[str] | None = None
         if kinds is None or kinds[pair.first] != kinds[pair.second]
     ]
     known = {(one.first, one.second) for one in near}
-    return near + [one for one in copies(rows, kinds=kinds) if (one.first, one.second) not in known]
+    found = copies(rows, kinds=kinds, searches={} if searches is None else searches)
+    return near + [one for one in found if (one.first, one.second) not in known]
 
 
-def copies(rows: Sequence[Row], *, kinds: Sequence[str] | None = None) -> list[Alike]:
+def copies(rows: Sequence[Row], *, kinds: Sequence[str] | None, searches: Searches) -> list[Alike]:
     """Find pairs of which one is a copy of the other: re-encoded, resized, cropped, mirrored, lit anew or in a border.
 
     Each image is held against the others, and paired with the likeliest that it copies. So not all pairs of a larger
@@ -52,6 +59,7 @@ def copies(rows: Sequence[Row], *, kinds: Sequence[str] | None = None) -> list[A
     Args:
         rows: the images.
         kinds: see :func:`find`.
+        searches: see :func:`find`.
 
     Returns:
         Pairs sorted by position, each once.
@@ -66,9 +74,25 @@ def copies(rows: Sequence[Row], *, kinds: Sequence[str] | None = None) -> list[A
     for kind in sorted(set(names)):
         asked = [one for one, name in zip(seen, names, strict=True) if name == kind]
         others = seen if kinds is None else [one for one, name in zip(seen, names, strict=True) if name != kind]
-        matches = Known(others).find_each(asked, exempt=lambda query, known: query == known)
-        for one, match in zip(asked, matches, strict=True):
-            if match is not None:
-                low, high = sorted((position[one.image_id], position[match.image_id]))
-                found.setdefault((low, high), f"copy ({match.how}, correlation {match.correlation:.3f})")
+        question = kind if kinds is not None else ""
+        searches[question] = leak_search.search(asked, others, searches.get(question))
+        for one, other, how in _pairs(asked, others, searches[question]):
+            low, high = sorted((position[one], position[other]))
+            found.setdefault((low, high), f"copy ({how})")
     return [Alike(first=low, second=high, how=how) for (low, high), how in sorted(found.items())]
+
+
+def _pairs(asked: Sequence[Portrait], others: Sequence[Portrait], searched: Searched) -> Iterator[tuple[str, str, str]]:
+    """Each image that is a copy, the likeliest that it copies, and how."""
+    by_pixels = {one.pixels: one.image_id for one in reversed(others)}
+    for one in asked:
+        twin = by_pixels.get(one.pixels, one.image_id)
+        if twin != one.image_id:
+            yield one.image_id, twin, "the same pixels, correlation 1.000"
+            continue
+        for view, some in enumerate(searched.asked[one.image_id].views):
+            copied = next((other for other in some if other.correlation is not None), None)
+            if copied is not None:
+                how = impostors.in_words(copied.how, bordered=view > 0)
+                yield one.image_id, copied.image_id, f"{how}, correlation {copied.correlation:.3f}"
+                break

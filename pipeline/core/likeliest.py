@@ -6,9 +6,10 @@ what it found.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 
 from pipeline.core.candidates import LEAST, MOST, Candidate, Candidates
@@ -16,18 +17,19 @@ from pipeline.core.portraits import Sketch
 from pipeline.core.sketch_codes import Pairs
 from pipeline.core.synthetic_past import Sketches
 
+Judge = Callable[[Sketch, Sketch, Candidate], tuple[float, str] | None]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resembling:
-    """A sketch of a synthetic image that was a candidate, judged.
+
+class Resembling(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A sketch of a known image that was a candidate, judged.
 
     Attributes:
-        image_id: of the synthetic image.
-        run: that made it.
+        image_id: of the known image.
+        run: that made it; empty for a real image.
         view: which of its sketches.
         mirror: of the image that was asked for, see :func:`pipeline.core.candidates.mirrored`.
         similarity: cosine, in [0.8, 1].
-        correlation: of the detail, in [0.94, 1]; None where the one is no copy of the other.
+        correlation: of the detail, in [0.94, 1]; None where the one is no copy of the other, or was not asked about.
         how: what was done to it, in words; empty for nothing.
     """
 
@@ -66,6 +68,39 @@ class Asked:
         self.found = sorted([*self.found, *new], key=lambda one: one.rank)[:MOST]
         self.unjudged = {one: what for one, what in {**self.unjudged, **new}.items() if one in self.found}
 
+    def judge(self, judge: Judge) -> None:
+        """Judge what was found and is not judged yet.
+
+        Args:
+            judge: whether a sketch is a copy of a candidate: the correlation of the detail, and what was done to it in
+                words; None where it is none.
+        """
+        self.found = [self._judged(one, judge) for one in self.found]
+        self.unjudged = {}
+
+    def judge_first(self, judge: Judge, *, copied: bool = False) -> bool:
+        """Judge what was found up to the first copy; whatever is behind it counts as none.
+
+        Args:
+            judge: see :meth:`judge`.
+            copied: a copy is found already, so that nothing here is looked at.
+
+        Returns:
+            Whether a copy is found.
+        """
+        for place, one in enumerate(self.found):
+            self.found[place] = _no_copy(one) if copied else self._judged(one, judge)
+            copied = copied or self.found[place].correlation is not None
+        self.unjudged = {}
+        return copied
+
+    def _judged(self, one: Resembling, judge: Judge) -> Resembling:
+        if one not in self.unjudged:
+            return one
+        known, candidate = self.unjudged[one]
+        verdict = judge(self.sketch, known, candidate)
+        return one if verdict is None else msgspec.structs.replace(one, correlation=verdict[0], how=verdict[1])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
@@ -97,17 +132,21 @@ def picked(run: str, known: Sketches, asking: Sequence[Asked], likely: Pairs) ->
         )
 
 
+def _no_copy(one: Resembling) -> Resembling:
+    return one if one.correlation is None else msgspec.structs.replace(one, correlation=None, how="")
+
+
 def hold(waiting: Sequence[Waiting]) -> None:
     """Hold sketches that are asked for against known ones, exactly."""
     asking = list({id(asked): asked for one in waiting for asked in one.asking}.values())
     found = Candidates([one.sketch for one in waiting]).find([one.sketch for one in asking])
     for one, some in zip(asking, found, strict=True):
         one.add(
-            (_unjudged(waiting[likely.position], likely), waiting[likely.position].sketch, likely) for likely in some
+            (_resembling(waiting[likely.position], likely), waiting[likely.position].sketch, likely) for likely in some
         )
 
 
-def _unjudged(one: Waiting, candidate: Candidate) -> Resembling:
+def _resembling(one: Waiting, candidate: Candidate) -> Resembling:
     return Resembling(
         image_id=one.image_id,
         run=one.run,

@@ -14,7 +14,6 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
@@ -35,15 +34,14 @@ from pipeline.core import (
     stage,
     synthetic_past,
 )
-from pipeline.core.candidates import CELLS, Candidate, Floats
+from pipeline.core.candidates import CELLS, Floats
 from pipeline.core.errors import UserError
-from pipeline.core.likeliest import Asked, Resembling, Waiting
+from pipeline.core.likeliest import Asked, Judge, Resembling, Waiting
 from pipeline.core.portraits import Sketch
 from pipeline.core.sketch_codes import SQUARES, Codes
 from pipeline.core.synthetic_past import Made, Stamp
 
 Found = TypeVar("Found")
-Judge = Callable[[Sketch, Sketch, Candidate], tuple[float, str] | None]
 
 _CODE: tuple[ModuleType, ...] = (alignment, candidates, likeliest, portraits, sketch_codes)
 _SKETCHES_A_READ = 512
@@ -101,7 +99,7 @@ class Past:
         if late:
             self._search(list(late.values()))
             for one in late.values():
-                one.found = [self._judged(one, other) for other in one.found]
+                one.judge(self._judge)
             rows = [(key, newest, msgspec.json.encode(one.found)) for key, one in late.items()]
             with _transaction(self._database):
                 self._database.executemany("INSERT OR REPLACE INTO asked VALUES (?, ?, ?)", rows)
@@ -118,10 +116,11 @@ class Past:
         rows = (
             "SELECT number, run, sketches, steps, error FROM records WHERE number > ? AND sketches > 0 ORDER BY number"
         )
+        looks = sketch_codes.looks(np.stack([one.sketch for one in asked]))
         waiting: list[Waiting] = []
         for number, run, sketches, steps, error in self._database.execute(rows, (min(one.upto for one in asked),)):
-            asking = [one for one in asked if one.upto < number]
-            queries = np.stack([one.sketch for one in asking])
+            late = [place for place, one in enumerate(asked) if one.upto < number]
+            asking, queries = [asked[place] for place in late], looks[late]
             limits = np.array([one.limit for one in asking], dtype=np.float32)
             codes = _read_codes(number, sketches, np.frombuffer(steps, dtype=np.float32), error)
             likely = np.concatenate([sketch_codes.likely(queries, part, at_least=limits) for part in codes], axis=1)
@@ -134,13 +133,6 @@ class Past:
                 likeliest.hold(waiting)
                 waiting = []
         likeliest.hold(waiting)
-
-    def _judged(self, one: Asked, other: Resembling) -> Resembling:
-        if other not in one.unjudged:
-            return other
-        known, candidate = one.unjudged[other]
-        verdict = self._judge(one.sketch, known, candidate)
-        return other if verdict is None else replace(other, correlation=verdict[0], how=verdict[1])
 
 
 def _read_codes(number: int, sketches: int, steps: Floats, error: float) -> Iterator[Codes]:

@@ -68,23 +68,35 @@ def _blocks(known: npt.NDArray[np.uint8]) -> Iterator[tuple[int, Floats]]:
         yield first, _vectors(known[first : first + _SKETCHES_ENCODED].astype(np.float32))
 
 
-def likely(queries: npt.NDArray[np.uint8], codes: Codes, *, at_least: Floats) -> Pairs:
+def looks(queries: npt.NDArray[np.uint8]) -> Floats:
+    """Sketches that are asked for, as vectors of frequencies; shape (queries, 64).
+
+    Args:
+        queries: shape (queries, 64, 64).
+    """
+    found = np.empty((len(queries), CELLS * CELLS), dtype=np.float32)
+    for first in range(0, len(queries), _SKETCHES_ENCODED):
+        block = slice(first, first + _SKETCHES_ENCODED)
+        vectors = candidates.unit(candidates.means(queries[block].astype(np.float32), 0.0, 0.0, 1.0))
+        found[block] = _frequencies(vectors.reshape(-1, CELLS, CELLS))
+    return found
+
+
+def likely(asked: Floats, codes: Codes, *, at_least: Floats) -> Pairs:
     """Pairs of a query and a known sketch that may be so similar; no pair that is so similar is left out.
 
     Args:
-        queries: sketches, shape (queries, 64, 64).
+        asked: what :func:`looks` makes of the queries.
         codes: of the known sketches.
         at_least: cosine similarity wanted, by query, shape (queries,).
 
     Returns:
         Whether they may be, shape (queries, known sketches).
     """
-    looks = candidates.unit(candidates.means(queries.astype(np.float32), 0.0, 0.0, 1.0))
-    asked = _frequencies(looks.reshape(-1, CELLS, CELLS)) * codes.steps
-    found = np.zeros((len(queries), len(codes.values)), dtype=bool)
-    for first in range(0, len(queries), _QUERIES_A_BLOCK):
+    found = np.zeros((len(asked), len(codes.values)), dtype=bool)
+    for first in range(0, len(asked), _QUERIES_A_BLOCK):
         block = slice(first, first + _QUERIES_A_BLOCK)
-        _hold(asked[block], codes.values, at_least[block] - np.float32(codes.error), found[block])
+        _hold(asked[block] * codes.steps, codes.values, at_least[block] - np.float32(codes.error), found[block])
     return found
 
 

@@ -48,7 +48,9 @@ def test_nobody_is_left_out(seed: int, limit: float) -> None:
     queries, known = drawn(seed), np.concatenate([drawn(seed + 1), drawn(seed)[:6, ::-1]])
     codes = sketch_codes.encode(known)
     wanted = similarities(queries, known)
-    found = sketch_codes.likely(queries, codes, at_least=np.full(len(queries), limit, dtype=np.float32))
+    found = sketch_codes.likely(
+        sketch_codes.looks(queries), codes, at_least=np.full(len(queries), limit, dtype=np.float32)
+    )
     assert codes.error < 0.03
     assert found[wanted >= limit].all()
     assert not found[wanted < limit - 2 * codes.error].any()
@@ -59,24 +61,26 @@ def test_mirror_images(mirror: int) -> None:
     """A mirror image is let through where it is, however high the limit."""
     looks = candidates.mirrored(SCENES.astype(np.float32), mirror).astype(np.uint8)
     codes = sketch_codes.encode(SCENES)
-    found = sketch_codes.likely(looks, codes, at_least=np.full(len(SCENES), 0.999, dtype=np.float32))
+    found = sketch_codes.likely(
+        sketch_codes.looks(looks), codes, at_least=np.full(len(SCENES), 0.999, dtype=np.float32)
+    )
     assert found.diagonal().all()
 
 
 def test_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer is the same whatever the size of a block; each query has a limit of its own."""
     limits = np.linspace(0.3, 0.9, len(SCENES)).astype(np.float32)
-    wanted = sketch_codes.likely(SCENES, sketch_codes.encode(SCENES), at_least=limits)
+    wanted = sketch_codes.likely(sketch_codes.looks(SCENES), sketch_codes.encode(SCENES), at_least=limits)
     monkeypatch.setattr(sketch_codes, "_SKETCHES_A_BLOCK", 5)
     monkeypatch.setattr(sketch_codes, "_SKETCHES_ENCODED", 7)
     monkeypatch.setattr(sketch_codes, "_QUERIES_A_BLOCK", 3)
     codes = sketch_codes.encode(SCENES)
-    assert np.array_equal(sketch_codes.likely(SCENES, codes, at_least=limits), wanted)
+    assert np.array_equal(sketch_codes.likely(sketch_codes.looks(SCENES), codes, at_least=limits), wanted)
     assert wanted[0].sum() > wanted[-1].sum()
 
 
 def test_nothing() -> None:
     """Among no sketches there is none."""
     codes = sketch_codes.encode(SCENES[:0])
-    found = sketch_codes.likely(SCENES, codes, at_least=np.zeros(len(SCENES), dtype=np.float32))
+    found = sketch_codes.likely(sketch_codes.looks(SCENES), codes, at_least=np.zeros(len(SCENES), dtype=np.float32))
     assert found.shape == (24, 0)
