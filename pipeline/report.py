@@ -225,7 +225,8 @@ def _lost_topic(history: History, settings: Params, held_out: Mapping[str, Row])
     )
     galleries = [
         report_galleries.lost_boxes(
-            run, test, detections.read(RunPaths(run.name).predictions),
+            run, test,
+            detections.read(RunPaths(run.name).predictions, split="test", at_least=run.audit.confidence),
             most=settings.report.lost_boxes, newest=run is arm.newest,
         )
         for arm in history.arms

@@ -142,7 +142,7 @@ def _tables(audit: Audit, *, classes: int) -> RunTables:
         confidence=audit.confidence,
         iou=audit.iou,
         rows=_synthetic(audit.run),
-        predictions=detections.read(here.predictions, classes=classes),
+        predictions=detections.read(here.predictions, classes=classes, split="test"),
         boxes=detections.read(here.boxes, classes=classes),
         duplication=audit.duplication,
     )

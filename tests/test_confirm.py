@@ -148,11 +148,11 @@ def test_the_base_is_trained_again(folder: Path, trainings: list[int], data: Cal
     assert found.needed
     assert (found.test, found.test_images, found.iou) == (evaluation.split_digest(test), 4, 0.5)
     assert found.map50_95 == pytest.approx(76 / 101)  # three of four boxes: recall up to 0.75 at full precision
-    assert detections.read(here.confirm / "boxes.csv")["found"].sum() == 3
+    assert detections.read(here.confirm / "boxes.parquet")["found"].sum() == 3
     drawn = pd.read_csv(here.confirm / "replicates.csv")
     assert len(drawn) == 1000
     assert np.isfinite(drawn["map50_95"]).all()
-    assert sorted(path.name for path in here.confirm.iterdir()) == ["boxes.csv", "replicates.csv", "summary.json"]
+    assert sorted(path.name for path in here.confirm.iterdir()) == ["boxes.parquet", "replicates.csv", "summary.json"]
     assert trainings == [rng.training_seed(1, 0, 1)]
     assert list(paths.STATE.glob("confirm-*")) == []
 

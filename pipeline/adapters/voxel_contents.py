@@ -27,7 +27,7 @@ class RunTables:
         confidence: its operating point.
         iou: at which a box counts as found.
         rows: its own synthetic images.
-        predictions: at the low floor, corners in pixels.
+        predictions: on the test images, at the low floor, corners in pixels.
         boxes: the labelled test boxes, with ``found``.
         duplication: of its images and of the objects on them.
     """

@@ -227,8 +227,7 @@ def _by_image(table: pd.DataFrame) -> dict[str, list[Any]]:
 
 
 def _add_predictions(dataset: Any, test: Any, tables: RunTables, classes: Sequence[str]) -> None:
-    predicted = tables.predictions[tables.predictions["split"] == "test"]
-    by_image = _by_image(predicted)
+    by_image = _by_image(tables.predictions)
     sample_ids, image_ids, widths, heights = test.values(["_id", "image_id", "metadata.width", "metadata.height"])
     made = [
         voxel_samples.detections(

@@ -1,7 +1,7 @@
 """Tables of predicted and labelled boxes, and their form for the metrics.
 
-A table that was read is known to be sound: columns, kinds of numbers, ranges and, where the caller can say which there
-are, classes and images.
+On the disk they are Parquet. A table that was read is known to be sound: columns, kinds of numbers, ranges and, where
+the caller can say which there are, classes and images.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from pipeline.core import files, labels
+from pipeline.core import labels, parquet
 from pipeline.core.errors import UserError
-from pipeline.core.manifest import Row
+from pipeline.core.manifest import Row, Split
 from pipeline.core.metrics import Detections, Truth
 
 PREDICTION_COLUMNS = ("split", "image_id", "class_id", "confidence", "left", "top", "right", "bottom")
@@ -27,9 +30,8 @@ BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
 _CORNERS = ["left", "top", "right", "bottom"]
 _SPLITS = ("val", "test")
-_TEXTS = {"split": str, "image_id": str}
-_FIRST_LINE = 2  # of a CSV file, after its header
-_MEND = "Run `uv run dvc repro -f` to make it anew."
+_FEW = ["split", "image_id", "class_id"]  # columns of few values
+_KINDS = {"split": pa.string(), "image_id": pa.string(), "class_id": pa.int64(), "box": pa.int64()}
 
 
 def round_predictions(frame: pd.DataFrame) -> pd.DataFrame:
@@ -44,16 +46,29 @@ def round_predictions(frame: pd.DataFrame) -> pd.DataFrame:
 
 def write(path: Path, frame: pd.DataFrame) -> None:
     """Write a table of predictions or boxes."""
-    files.write_text(path, frame.to_csv(index=False, lineterminator="\n"))
+    schema = _schema(list(frame.columns))
+    # What is no number stays one that is none: a table with gaps could not be told from a damaged one.
+    columns = [pa.array(frame[field.name], field.type, from_pandas=False) for field in schema]
+    table = pa.Table.from_arrays(columns, schema=schema)
+    parquet.write(path, table, few=[name for name in _FEW if name in frame])
 
 
-def read(path: Path, *, classes: int | None = None, image_ids: Collection[str] | None = None) -> pd.DataFrame:
+def read(
+    path: Path,
+    *,
+    classes: int | None = None,
+    image_ids: Collection[str] | None = None,
+    split: Split | None = None,
+    at_least: float = 0.0,
+) -> pd.DataFrame:
     """Read a table of predictions or boxes; which of them it is follows from its columns.
 
     Args:
         path: of the table.
         classes: number of classes, to refuse ids from there on; None: not checked.
         image_ids: of all images that the table may speak of; None: not checked.
+        split: of the predictions that are wanted; None: of both.
+        at_least: confidence of the predictions that are wanted. Most that are kept are weak.
 
     Returns:
         The columns of :data:`PREDICTION_COLUMNS`, or of :data:`BOX_COLUMNS` and ``found_1``, ``found_2`` and so on. Ids
@@ -62,63 +77,73 @@ def read(path: Path, *, classes: int | None = None, image_ids: Collection[str] |
     Raises:
         UserError: it is missing, is no such table, or holds what cannot be (see :func:`check`).
     """
-    try:
-        frame = pd.read_csv(path, dtype=_TEXTS)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing. Run `uv run dvc repro` to make it.") from None
-    except ValueError as error:  # no header, ragged lines, not UTF-8
-        raise UserError(f"{path} is no table of boxes: {str(error).strip()}. {_MEND}") from None
-    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes what a line has before the named columns as an index
-        raise UserError(f"{path} has lines longer than its header of {len(frame.columns)} columns. {_MEND}")
-    check(frame, path, classes=classes, image_ids=image_ids)
-    kinds = {name: _kind(name) for name in frame.columns if name not in _TEXTS}
-    return frame.astype(kinds)
+
+    def wanted(file: pq.ParquetFile) -> pa.Table:
+        # A part at a time, so that what is not wanted never fills the memory.
+        parts, first = [file.schema_arrow.empty_table()], 1
+        for group in range(file.num_row_groups):
+            part = file.read_row_group(group)
+            check(part.to_pandas(), path, classes=classes, image_ids=image_ids, first=first)
+            first += len(part)
+            parts.append(_chosen(part, split, at_least))
+        return pa.concat_tables(parts)
+
+    frame: pd.DataFrame = parquet.read(path, wanted, accept=partial(_accept, path)).to_pandas()
+    if "box" in frame:
+        _refuse(frame, path, 1, "box", frame.duplicated(["image_id", "box"]), "every box of an image once")
+    return frame
 
 
 def check(
-    frame: pd.DataFrame, path: Path, *, classes: int | None = None, image_ids: Collection[str] | None = None
+    frame: pd.DataFrame,
+    path: Path,
+    *,
+    classes: int | None = None,
+    image_ids: Collection[str] | None = None,
+    first: int = 1,
 ) -> None:
-    """Refuse a table of predictions or boxes that holds what cannot be.
+    """Refuse rows of predictions or boxes that cannot be.
 
-    Refused are: other columns; an empty or unknown image id; class or box ids that are not whole numbers from 0 on, and
-    unknown classes; confidences that are no numbers in [0, 1]; corners that are not finite, and boxes inside out;
-    splits other than val and test; ``found`` that is neither True nor False; and a labelled box that is there twice.
+    Refused are: an empty or unknown image id; class or box ids below 0, and unknown classes; confidences that are no
+    numbers in [0, 1]; corners that are not finite, and boxes inside out; and splits other than val and test.
 
     Args:
-        frame: the table as it is in the file.
+        frame: rows of the table.
         path: of the file, for the message.
         classes: number of classes; None: any.
         image_ids: that may occur; None: any.
+        first: the number of the first row, for the message.
 
     Raises:
-        UserError: with the line of the first wrong row.
+        UserError: with the number of the first wrong row.
     """
-    _check_columns(list(frame.columns), path)
-    refuse = partial(_refuse, frame, path)
-    refuse("image_id", frame["image_id"].isna(), "the id of an image")
+    refuse = partial(_refuse, frame, path, first)
+    refuse("image_id", frame["image_id"] == "", "the id of an image")
     if image_ids is not None:
         refuse("image_id", ~frame["image_id"].isin(list(image_ids)), f"one of the {len(image_ids)} known images")
-    number = {name: _numbers(frame[name]) for name in frame.columns if _kind(name) in {np.int64, np.float64}}
     for name in _CORNERS:
-        refuse(name, ~np.isfinite(number[name]), "a finite number of pixels")
-    refuse("right", number["right"] < number["left"], "at least its left")
-    refuse("bottom", number["bottom"] < number["top"], "at least its top")
-    refuse("class_id", ~_whole(number["class_id"]), "a whole number from 0 on")
+        refuse(name, ~np.isfinite(frame[name]), "a finite number of pixels")
+    refuse("right", frame["right"] < frame["left"], "at least its left")
+    refuse("bottom", frame["bottom"] < frame["top"], "at least its top")
+    refuse("class_id", frame["class_id"] < 0, "a whole number from 0 on")
     if classes is not None:
-        refuse("class_id", number["class_id"] >= classes, f"the id of one of {classes} classes, 0 to {classes - 1}")
+        refuse("class_id", frame["class_id"] >= classes, f"the id of one of {classes} classes, 0 to {classes - 1}")
     if "confidence" in frame:
         refuse("split", ~frame["split"].isin(_SPLITS), "val or test")
-        refuse("confidence", ~((number["confidence"] >= 0) & (number["confidence"] <= 1)), "a number from 0 to 1")
-        return
-    refuse("box", ~_whole(number["box"]), "a whole number from 0 on")
-    refuse("box", frame.duplicated(["image_id", "box"]), "every box of an image once")
-    for name in frame.columns[len(BOX_COLUMNS) - 1 :]:
-        refuse(name, ~frame[name].astype(str).isin(["True", "False"]), "True or False")
+        refuse("confidence", ~frame["confidence"].between(0, 1), "a number from 0 to 1")
+    else:
+        refuse("box", frame["box"] < 0, "a whole number from 0 on")
+
+
+def _chosen(part: pa.Table, split: Split | None, at_least: float) -> pa.Table:
+    if split is not None:
+        part = part.filter(pc.field("split") == split)
+    return part.filter(pc.field("confidence") >= at_least) if at_least > 0 else part
 
 
 def found_by_seed(frame: pd.DataFrame) -> BoolArray:
     """Which labelled boxes each training of a run found, shape (boxes, trainings): ``found``, ``found_1`` and so on."""
-    columns = [name for name in frame.columns if _kind(name) is np.bool_]
+    columns = [name for name in frame.columns if name.startswith("found")]
     return frame[columns].to_numpy(dtype=np.bool_)
 
 
@@ -183,36 +208,22 @@ def to_truth(frame: pd.DataFrame, rows: Sequence[Row]) -> Truth:
     )
 
 
-def _kind(column: str) -> type[np.generic]:
-    if column in {"class_id", "box"}:
-        return np.int64
-    if column.startswith("found"):
-        return np.bool_
-    return np.str_ if column in _TEXTS else np.float64
+def _schema(columns: Sequence[str]) -> pa.Schema:
+    """The table that has these columns."""
+    found = {name: pa.bool_() for name in columns if name.startswith("found")}
+    kinds = _KINDS | found
+    return pa.schema([parquet.required(kinds.get(name, pa.float64()), name) for name in columns])
 
 
-def _numbers(column: pd.Series) -> FloatArray:
-    """A column as numbers, NaN for what is none."""
-    return pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
+def _accept(path: Path, schema: pa.Schema) -> None:
+    """Refuse columns of neither table."""
+    further = [f"found_{number}" for number in range(1, len(schema) - len(BOX_COLUMNS) + 1)]
+    wanted = PREDICTION_COLUMNS if "confidence" in schema.names else (*BOX_COLUMNS, *further)
+    parquet.require(path, schema, _schema(wanted))
 
 
-def _whole(number: FloatArray) -> BoolArray:
-    return np.asarray(np.isfinite(number) & (number >= 0) & (np.floor(number) == number))
-
-
-def _check_columns(columns: list[str], path: Path) -> None:
-    further = [f"found_{number}" for number in range(1, len(columns) - len(BOX_COLUMNS) + 1)]
-    wanted = [*PREDICTION_COLUMNS] if "confidence" in columns else [*BOX_COLUMNS, *further]
-    absent = [name for name in wanted if name not in columns]
-    unknown = [name for name in columns if name not in wanted]
-    faults = [f"lacks {', '.join(absent)}"] * bool(absent) + [f"has unknown {', '.join(unknown)}"] * bool(unknown)
-    if columns != wanted:
-        got = " and ".join(faults) or "has its columns in another order"
-        raise UserError(f"{path} {got}; wanted the columns {', '.join(wanted)}. {_MEND}")
-
-
-def _refuse(frame: pd.DataFrame, path: Path, column: str, wrong: npt.ArrayLike, wanted: str) -> None:
+def _refuse(frame: pd.DataFrame, path: Path, first: int, column: str, wrong: npt.ArrayLike, wanted: str) -> None:
     rows = np.flatnonzero(np.asarray(wrong, dtype=bool))
     if rows.size:
-        got, more = frame[column].iloc[rows[0]], f", and so in {rows.size - 1} more lines" if rows.size > 1 else ""
-        raise UserError(f"{path} line {rows[0] + _FIRST_LINE}: {column} {got}, wanted {wanted}{more}. {_MEND}")
+        got, more = frame[column].iloc[rows[0]], f", and so in {rows.size - 1} more rows" if rows.size > 1 else ""
+        raise UserError(f"{path} row {rows[0] + first}: {column} {got}, wanted {wanted}{more}. {parquet.MEND}")

@@ -56,7 +56,8 @@ def search(asked: Sequence[Portrait], known: Sequence[Portrait], before: Searche
         before: an earlier search, by the same code; what it says is not looked for again.
 
     Returns:
-        What was found, of the images that are asked for now. It does not depend on the earlier search.
+        What was found, of the images that are asked for now: the same with an earlier search as without one, but for
+        the last digits of similarities.
     """
     past = before or Searched({}, {})
     present = {one.image_id: one.pixels for one in known}

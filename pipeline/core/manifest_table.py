@@ -5,8 +5,9 @@ On the disk it is Parquet, which pandas, DuckDB and Polars read, whole or by col
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +17,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.core import bounded, files
+from pipeline.core import bounded, parquet
 from pipeline.core.errors import UserError
+from pipeline.core.parquet import required
 
 SPLITS = ("train", "val", "test")
 ORIGINS = ("real", "synthetic")
 
 
-def _required(kind: pa.DataType, name: str = "element") -> pa.Field:
-    return pa.field(name, kind, nullable=False)
-
-
-_COUNT = pa.struct([_required(pa.int32(), "class_id"), _required(pa.int32(), "number")])
+_COUNT = pa.struct([required(pa.int32(), "class_id"), required(pa.int32(), "number")])
 SCHEMA = pa.schema(
     [
-        _required(kind, name)
+        required(kind, name)
         for name, kind in {
             "image_id": pa.string(),
             "name": pa.string(),
@@ -39,23 +37,21 @@ SCHEMA = pa.schema(
             "origin": pa.string(),
             "generation": pa.int32(),
             "run": pa.string(),
-            "parents": pa.list_(_required(pa.string())),
+            "parents": pa.list_(required(pa.string(), "element")),
             "lineage_depth": pa.int32(),
             "human_verified": pa.bool_(),
             "label_digest": pa.string(),
             "width": pa.int32(),
             "height": pa.int32(),
-            "boxes": pa.list_(_required(_COUNT)),
+            "boxes": pa.list_(required(_COUNT, "element")),
             "generator": pa.string(),
             "generator_version": pa.string(),
         }.items()
     ]
 )
 _FEW = ["split", "origin", "run", "generator", "generator_version"]  # columns of few values
-_GROUP = 1 << 16  # rows that are read together
 _SHA256 = r"\A[0-9a-f]{64}\z"
 _STEP_UP = r"\A/|(\A|/)\.\.(/|\z)"  # a path from the root, or through a parent
-_REMEDY = "Run `uv run dvc repro` to make it"
 
 Bools = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
@@ -119,7 +115,8 @@ class Table:
         """A column of text in order, some of it after other."""
         column = self.columns[name].combine_chunks()
         order = pc.array_sort_indices(column)
-        return (column.take(order.slice(start, _GROUP)).to_pylist() for start in range(0, len(order), _GROUP))
+        starts = range(0, len(order), parquet.GROUP)
+        return (column.take(order.slice(start, parquet.GROUP)).to_pylist() for start in starts)
 
     def among(self, name: str, values: Sequence[str]) -> Bools:
         """Where a column of text is one of these, shape (images,)."""
@@ -182,11 +179,7 @@ def write(path: Path, table: Table) -> None:
     """
     if not table.sound:
         check(table)
-    with files.writing(path) as out:
-        pq.write_table(
-        _sorted(table).columns, out, compression="zstd", use_dictionary=_FEW, write_page_checksum=True,
-        store_schema=False, row_group_size=_GROUP,
-    )  # fmt: skip
+    parquet.write(path, _sorted(table).columns, few=_FEW)
 
 
 def read(path: Path) -> Table:
@@ -195,11 +188,11 @@ def read(path: Path) -> Table:
     Raises:
         UserError: the file is missing or is not a manifest; the message names the row.
     """
-    table = _opened(path, _all)
+    table = _read(path, _all)
     try:
         check(table)
     except ValueError as error:
-        raise UserError(f"{path}: {error}. It is made by the pipeline: run `uv run dvc repro`.") from None
+        raise UserError(f"{path}: {error}. {parquet.MEND}") from None
     return Table(table.columns, sound=True)
 
 
@@ -225,35 +218,11 @@ def find(path: Path, image_id: str) -> Table:
                 found.append(file.read_row_group(group).filter(here))
         return pa.concat_tables(found)
 
-    return _opened(path, look)
+    return _read(path, look)
 
 
-def _opened(path: Path, look: Callable[[pq.ParquetFile], pa.Table]) -> Table:
-    try:
-        with bounded.opened(path) as file, pq.ParquetFile(file, page_checksum_verification=True) as parquet:
-            _check_columns(path, parquet.schema_arrow)
-            table = look(parquet)
-            table.validate(full=True)
-            return Table(table)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing. {_REMEDY}.") from None
-    except (OSError, ValueError) as error:  # of the system, or of Arrow, which has its own kinds of both
-        reason = (str(error).splitlines() or ["damaged"])[0]
-        raise UserError(f"{path} is not a table ({bounded.shown(reason)}). {_REMEDY} anew.") from None
-
-
-def _check_columns(path: Path, schema: pa.Schema) -> None:
-    if not schema.equals(SCHEMA):
-        known = set(SCHEMA)
-        found = ", ".join(field.name if field in known else _described(field) for field in schema)
-        raise UserError(
-            f"{path} has the columns {bounded.shown(found)}; wanted {', '.join(SCHEMA.names)}. "
-            "It is made by the pipeline: run `uv run dvc repro`."
-        )
-
-
-def _described(field: pa.Field) -> str:
-    return f"{field.name} ({field.type}{', may be empty' if field.nullable else ''})"
+def _read(path: Path, look: parquet.Look) -> Table:
+    return Table(parquet.read(path, look, accept=partial(parquet.require, path, wanted=SCHEMA)))
 
 
 def _sorted(table: Table) -> Table:

@@ -194,12 +194,12 @@ class RunPaths:
     @property
     def predictions(self) -> Path:
         """Predicted boxes on val and test, at the low floor."""
-        return self.audit / "predictions.csv"
+        return self.audit / "predictions.parquet"
 
     @property
     def boxes(self) -> Path:
         """The labelled test boxes, and whether each was found."""
-        return self.audit / "boxes.csv"
+        return self.audit / "boxes.parquet"
 
     @property
     def replicates(self) -> Path:

@@ -209,8 +209,8 @@ def _caveats(found: Ratio) -> list[str]:
 def _cost(found: Ratio) -> str:
     cost = found.cost
     return (
-        f"{cost.trainings} trainings ({cost.new} of them in this call), {cost.seconds / 60:.0f} minutes; the whole "
-        f"grid with all seeds takes {cost.grid}."
+        f"{cost.trainings} trainings, {cost.seconds / 60:.0f} minutes together ({cost.new} of them in this call); the "
+        f"whole grid with all seeds takes {cost.grid}."
     )
 
 

@@ -191,8 +191,7 @@ def _evidence(settings: Params, project: Project) -> Evidence:
 
 def _counted(run: str, audit: Audit) -> pd.DataFrame:
     """A run's predictions at its operating point."""
-    frame = detections.read(RunPaths(run).predictions)
-    return frame[frame["confidence"] >= audit.confidence]
+    return detections.read(RunPaths(run).predictions, at_least=audit.confidence)
 
 
 def disagreements(base: pd.DataFrame, newer: pd.DataFrame) -> dict[str, float]:

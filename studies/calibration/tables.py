@@ -80,7 +80,7 @@ def make(seeds: int, pages: int) -> None:
 
 
 def _see(training: int, val: Sequence[Row], rows: Sequence[Row], *, classes: int, settings: params.Params) -> _Seen:
-    kept = trainings.SCRATCH / f"predictions-{len(rows)}" / f"{training:03d}.csv"
+    kept = trainings.SCRATCH / f"predictions-{len(rows)}" / f"{training:03d}.parquet"
     if not kept.is_file():
         table = predictions.predict(
             trainings.weights_of(training),

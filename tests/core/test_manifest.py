@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core import manifest, manifest_table
+from pipeline.core import manifest, parquet
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
 from tests import builders
@@ -217,7 +217,7 @@ def test_find_in_no_manifest(content: bytes | None, message: str, tmp_path: Path
 
 def test_find_beyond_the_first_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows are read in groups; one is found in any of them."""
-    monkeypatch.setattr(manifest_table, "_GROUP", 3)
+    monkeypatch.setattr(parquet, "GROUP", 3)
     rows = [row(str(number)) for number in range(10)]
     manifest.write(tmp_path / "manifest.parquet", rows)
     assert [manifest.find(tmp_path / "manifest.parquet", one.image_id) for one in rows] == rows

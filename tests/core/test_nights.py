@@ -106,7 +106,7 @@ def test_best_run_so_far() -> None:
     audit = night_audit("guarded-2", AFTER, best="guarded-1", line=line)
     write(audit, AFTER)
     folder = RunPaths("guarded-2").best
-    detections.write(folder / "boxes.csv", boxes(BEFORE).assign(found_1=False))
+    detections.write(folder / "boxes.parquet", boxes(BEFORE).assign(found_1=False))
     drawn = replicates(0.7)
     files.write_text(
         folder / "replicates.csv",
@@ -127,7 +127,7 @@ def test_the_base_stands_in_for_the_best_run() -> None:
     audit = night_audit("guarded-2", AFTER, best="guarded-1", line=line)
     write(audit, AFTER)
     folder = RunPaths("guarded-2").best
-    detections.write(folder / "boxes.csv", boxes(BEFORE))
+    detections.write(folder / "boxes.parquet", boxes(BEFORE))
     drawn = replicates(0.7)
     table = pd.DataFrame({"map50_95": drawn, "map50": drawn})
     files.write_text(folder / "replicates.csv", table.to_csv(index=False))
@@ -135,7 +135,7 @@ def test_the_base_stands_in_for_the_best_run() -> None:
     assert (best.first.found.sum(), best.second.found.sum(), best.both.trainings) == (40, 38, 2)
 
 
-@pytest.mark.parametrize("name", ["boxes.csv", "replicates.csv"])
+@pytest.mark.parametrize("name", ["boxes.parquet", "replicates.csv"])
 def test_a_missing_table_is_an_error(name: str) -> None:
     """A table that is not there is named."""
     (RunPaths("guarded-1").audit / name).unlink()
