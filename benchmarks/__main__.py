@@ -24,6 +24,7 @@ ROWS = (
     "ingest",
     "generators",
     "nothing",
+    "nights",
     "project",
 )
 RESULTS = Path(__file__).parent / "results.json"

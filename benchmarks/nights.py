@@ -8,6 +8,7 @@ each stage, and the bytes of the DVC cache, the remote, the rest of the folder, 
 from a copy of the project as it was before. Prints one JSON object as its last line: the figures of each night, those
 of the turns, and the ratios of the last night to night 2, as medians of the turns.
 
+As a row of `python -m benchmarks`, it runs nights on small pages, and the 10th and the 30th in turns with the second.
 `uv run python benchmarks/nights.py` runs 30 nights on the default pages. `--year` runs 365 on small pages, one step
 each. `--laid-out 365` does not run them: it writes what 365 nights would have left (records of retired runs, journal,
 commits, the files of retired runs on the remote) and runs the nights on top of that; the first nights are run before,
@@ -30,6 +31,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.comparing import Comparison
 from tests import past_nights
 from tests.project import Project, accept, create
 
@@ -42,6 +44,7 @@ backbone:
 head:
   - [[2], 1, Detect, [nc]]
 """
+ROW = "nights"
 GOOD = (0, 3, 4)  # exit codes of a night that came to a verdict
 PLACES = {
     "cache": ".dvc/cache", "database": ".fiftyone", "git": ".git", "history": "data/history", "journal": ".tailwatch",
@@ -195,6 +198,27 @@ def ratios(turns: Sequence[tuple[Night, Night]]) -> dict[str, float]:
     for what in ("report", "review"):
         found[f"{what} wall"] = round(statistics.median(b.stages.get(what, 0) / a.stages[what] for a, b in turns), 3)
     return found
+
+
+def compare(folder: Path, *, quick: bool) -> list[Comparison]:
+    """Seconds of later nights beside the second one."""
+    later, turns = ((4,) if quick else (10, 30)), 3
+    project = make(folder, horizon=40, small=True)
+    before, done = {}, 0
+    for number in (2, *later):
+        while done < number - 1:
+            night(project)
+            done += 1
+        before[number] = copied(project, folder / f"before-{number}")
+    found: dict[int, list[float]] = {number: [] for number in before}
+    for turn in range(turns):
+        for number in list(before)[:: -1 if turn % 2 else 1]:
+            found[number].append(night(copied(before[number], folder / "turn")).night.wall)
+    return [
+        Comparison(row=ROW, what=f"night {number}", unit="s", peer="night 2", ours=found[number], theirs=found[2],
+                   wanted=1.15)
+        for number in later
+    ]  # fmt: skip
 
 
 def main() -> None:

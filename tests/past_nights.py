@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from pipeline import retention
-from pipeline.core import audits, history, judgements, manifest, params, paths, synthetic_past
+from pipeline.core import audits, history, judgements, manifest, manifest_table, params, paths, synthetic_past
 from pipeline.core.history import Out, Record, Weights
 from pipeline.core.paths import RunPaths
 from pipeline.core.sections import Run
@@ -52,8 +52,11 @@ def lay_out(project: Project, newest: int) -> None:
         for path in list(paths.DATA.glob(f"*/*/*/{ARM}-*")):
             path.rename(path.with_name(_renamed(path.name, shift)))
         for path in paths.DATA.rglob("*"):
-            if path.is_file() and path.suffix in {".csv", ".json", ".txt"} and path.parts[1] in _WRITTEN:
-                _shift(path, shift)
+            if path.is_file() and path.parts[1] in _WRITTEN:
+                if path.suffix in {".csv", ".json", ".txt"}:
+                    _shift(path, shift)
+                elif path.name in _MANIFESTS:
+                    _shift_manifest(path, shift)
         first = shift + 1
         _write_params(newest, first, shift)
         anchor = _retire_first(f"{ARM}-{first}", newest=newest)
@@ -68,6 +71,7 @@ def lay_out(project: Project, newest: int) -> None:
     _commits(project, shift)
 
 
+_MANIFESTS = {paths.MANIFEST, RunPaths("any").pool_manifest.name}
 _WRITTEN = {"generate", "mix", "train", "audit", "confirm", "gate"}
 
 
@@ -111,6 +115,13 @@ def _shift(path: Path, shift: int) -> None:
         text = _GENERATION.sub(lambda found: found[1] + _later(found[2], shift), text)
         text = json.dumps(_lengthened(json.loads(text), shift), indent=2) + "\n"
     path.write_text(text)
+
+
+def _shift_manifest(path: Path, shift: int) -> None:
+    table = manifest_table.read(path).columns
+    texts = {name: [_renamed(one, shift) for one in table[name].to_pylist()] for name in ("name", "path", "run")}
+    generations = [int(_later(str(one), shift)) for one in table["generation"].to_pylist()]
+    manifest_table.write(path, manifest_table.of({**table.to_pydict(), **texts, "generation": generations}))
 
 
 def _lengthened(value: Any, shift: int) -> Any:
