@@ -17,7 +17,6 @@ ROWS = (
     "training",
     "starts",
     "inference",
-    "evaluation",
     "audit",
     "neighbours",
     "mix",

@@ -21,13 +21,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from benchmarks.comparing import Comparison
 
 ROOT = Path(__file__).parent.parent
 WIDTH, HEIGHT, CLASSES = 640, 480, 10
@@ -159,28 +156,6 @@ def child(way: str, folder: str, size: list[str]) -> dict[str, float]:
     if way != "fill":
         print(f"{way}: {found['seconds']:.2f} s, peak {found['peak_mb']:.0f} MB", flush=True)  # noqa: T201
     return found
-
-
-def compare(folder: Path, *, quick: bool) -> list[Comparison]:
-    """Seconds of the project's method beside those of the other two."""
-    images, detections = (200, 7_300) if quick else (2_000, 73_000)
-    size = ["--images", str(images), "--detections", str(detections)]
-    child("fill", str(folder), size)
-    measured = [(way, child(way, str(folder), size)) for way in [*ORDER, *ORDER]]
-    summary(measured)
-
-    def of(way: str, name: str) -> list[float]:
-        return [one[name] for other, one in measured if other == way]
-
-    ours, bare, coco = (of(way, "seconds") for way in ("tailwatch", "bare", "coco"))
-    what = f"evaluation of {detections:,} detections in FiftyOne"
-    line = partial(Comparison, row=ROW, what=what, unit="s", ours_mb=round(max(of("tailwatch", "peak_mb"))))
-    return [
-        line(peer="FiftyOne's own", ours=ours[: len(coco)], theirs=coco, wanted=0.2,
-             theirs_mb=round(max(of("coco", "peak_mb")))),
-        line(peer="faster-coco-eval, without database", ours=ours, theirs=bare,
-             theirs_mb=round(max(of("bare", "peak_mb")))),
-    ]  # fmt: skip
 
 
 def main() -> None:

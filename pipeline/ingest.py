@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from pipeline.core import (
     ahead,
     bounded,
@@ -160,15 +158,12 @@ def _row(image_id: str, name: str, split: str, suffix: str, size: tuple[int, int
 
 def _compose(settings: Digits, intake: Intake, seed: int) -> None:
     """Compose the pages of handwritten digits."""
-    from sklearn.datasets import load_digits
-
-    dataset = load_digits()
-    ink = dataset.images.astype(np.uint8)
+    ink, numbers = digits.handwritten()
     unknown = [name for name in settings.classes if name not in digits.NAMES]
     if unknown:
         raise UserError(f"params.yaml: ingest.digits.classes has {unknown[0]!r}, wanted names from {digits.NAMES}.")
     order = [digits.NAMES.index(name) for name in settings.classes]  # class id -> digit
-    targets = [order.index(int(digit)) if int(digit) in order else len(order) for digit in dataset.target]
+    targets = [order.index(int(digit)) if int(digit) in order else len(order) for digit in numbers]
     shares = [getattr(settings.identities, split) for split in SPLITS]
     for split, identities in zip(SPLITS, digits.split_identities(targets, shares, seed=seed), strict=True):
         style = digits.PageStyle(

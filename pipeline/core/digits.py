@@ -13,6 +13,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import util
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +26,18 @@ Gray = npt.NDArray[np.uint8]
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _INK_LEVELS = 16  # load_digits counts the black pixels of a 4 x 4 block: 0 to 16
 _INK_FLOOR = 3  # an upscaled pixel with less ink than this is paper, for the box
+
+
+def handwritten() -> tuple[Gray, npt.NDArray[np.uint8]]:
+    """The digits of ``load_digits``: ink, shape (1797, 8, 8), in [0, 16], and what each of them is, shape (1797,).
+
+    They are read from scikit-learn's file: to import it takes longer than all else that is done with them.
+    """
+    package = util.find_spec("sklearn")
+    if package is None or package.origin is None:
+        raise UserError("scikit-learn is missing, whose handwritten digits the pages are made of. Type: make install")
+    table = np.loadtxt(Path(package.origin).parent / "datasets/data/digits.csv.gz", dtype=np.uint8, delimiter=",")
+    return table[:, :-1].reshape(-1, 8, 8), table[:, -1]
 
 
 class IntegerStream:

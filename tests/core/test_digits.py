@@ -26,6 +26,13 @@ def ink() -> Gray:
     return images
 
 
+def test_handwritten(ink: Gray) -> None:
+    """They are those that scikit-learn gives."""
+    found, numbers = digits.handwritten()
+    assert np.array_equal(found, ink)
+    assert numbers.tolist() == load_digits().target.tolist()
+
+
 def blobs() -> tuple[Gray, dict[int, list[int]]]:
     """Twelve made-up digits of three classes: a frame of ink each, so that their boxes are easily seen."""
     made = np.zeros((12, 8, 8), dtype=np.uint8)
