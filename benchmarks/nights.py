@@ -8,7 +8,8 @@ each stage, and the bytes of the DVC cache, the remote, the rest of the folder, 
 from a copy of the project as it was before. Prints one JSON object as its last line: the figures of each night, those
 of the turns, and the ratios of the last night to night 2, as medians of the turns.
 
-As a row of `python -m benchmarks`, it runs nights on small pages, and the 10th and the 30th in turns with the second.
+As a row of `python -m benchmarks`, it lays out a month of nights on small pages, and compares the next with an early
+one.
 `uv run python benchmarks/nights.py` runs 30 nights on the default pages. `--year` runs 365 on small pages, one step
 each. `--laid-out 365` does not run them: it writes what 365 nights would have left (records of retired runs, journal,
 commits, the files of retired runs on the remote) and runs the nights on top of that; the first nights are run before,
@@ -45,6 +46,7 @@ head:
   - [[2], 1, Detect, [nc]]
 """
 ROW = "nights"
+_MONTH = 31  # nights
 GOOD = (0, 3, 4)  # exit codes of a night that came to a verdict
 PLACES = {
     "cache": ".dvc/cache", "database": ".fiftyone", "git": ".git", "history": "data/history", "journal": ".tailwatch",
@@ -200,24 +202,18 @@ def ratios(turns: Sequence[tuple[Night, Night]]) -> dict[str, float]:
     return found
 
 
-def compare(folder: Path, *, quick: bool) -> list[Comparison]:
-    """Seconds of later nights beside the second one."""
-    later, turns = ((4,) if quick else (10, 30)), 3
-    project = make(folder, horizon=40, small=True)
-    before, done = {}, 0
-    for number in (2, *later):
-        while done < number - 1:
-            night(project)
-            done += 1
-        before[number] = copied(project, folder / f"before-{number}")
-    found: dict[int, list[float]] = {number: [] for number in before}
-    for turn in range(turns):
-        for number in list(before)[:: -1 if turn % 2 else 1]:
-            found[number].append(night(copied(before[number], folder / "turn")).night.wall)
+def compare(folder: Path, *, quick: bool) -> list[Comparison]:  # noqa: ARG001 - a night is as long in both
+    """Seconds of a night after a month beside those of the third; the month is written, not run."""
+    project = make(folder, horizon=100, small=True)
+    for _ in range(2):
+        night(project)
+    early = copied(project, folder / "early")
+    past_nights.lay_out(project, _MONTH)
+    turns = in_turns(early, project, folder, turns=2)
     return [
-        Comparison(row=ROW, what=f"night {number}", unit="s", peer="night 2", ours=found[number], theirs=found[2],
+        Comparison(row=ROW, what=f"night {turns[0][1].number}", unit="s", peer=f"night {turns[0][0].number}",
+                   ours=[late.night.wall for _, late in turns], theirs=[one.night.wall for one, _ in turns],
                    wanted=1.15)
-        for number in later
     ]  # fmt: skip
 
 

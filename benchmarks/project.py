@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 import time
 from collections import Counter, defaultdict
@@ -10,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.comparing import Comparison
+from benchmarks.comparing import ROOT, Comparison
 from pipeline.core import cores
 from tests.project import create
 
@@ -28,6 +29,9 @@ def _arrange(quick: bool, params: dict[str, Any]) -> None:  # noqa: FBT001 - by 
 def compare(folder: Path, *, quick: bool) -> list[Comparison]:
     """Seconds of all of it beside ten minutes, and of each kind of stage beside all of it."""
     project = create(folder / "project", partial(_arrange, quick))
+    for name in ("ledger.csv", "test.lock"):  # the acceptance that comes with the project
+        shutil.copyfile(ROOT / "data" / name, project.folder / "data" / name)
+    shutil.copytree(ROOT / "data" / "imports", project.folder / "data" / "imports", dirs_exist_ok=True)
     begun = last = time.perf_counter()
     seconds: defaultdict[str, float] = defaultdict(float)
     runs: Counter[str] = Counter()
