@@ -51,6 +51,9 @@ def main(rows: tuple[str, ...], *, quick: bool, write: bool | None) -> None:
         if not quick:
             PAGE.write_text(comparing.table(results["full"]))
         return
+    if not comparing.alike(fresh.machine, kept.machine):
+        click.echo("Kept is what another processor measured: these ratios are not held against it.", err=True)
+        return
     worse = [one for one in found if _is_worse(one, kept)]
     if worse:  # or the machine was busy just then
         again = {one.name: one for row in {one.row for one in worse} for one in _measured(row, quick=quick)}

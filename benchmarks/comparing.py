@@ -171,6 +171,11 @@ def machine() -> dict[str, str]:
     return {"processor": model, "cores": str(cores), "memory": memory, "python": platform.python_version(), **versions}
 
 
+def alike(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Whether two machines have the same processor: ratios of another one may differ, for good or bad."""
+    return all(one.get(name) == other.get(name) for name in ("processor", "cores"))
+
+
 def _lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 

@@ -132,6 +132,22 @@ def test_a_ratio_that_got_worse_fails_the_quick_form(tmp_path: Path, monkeypatch
     assert "1.5 s" in command.PAGE.read_text()
 
 
+def test_ratios_of_another_processor_are_not_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One with other units computes other ratios: that is said, and fails nothing."""
+    from benchmarks import ingest
+
+    monkeypatch.setattr(command, "RESULTS", tmp_path / "results.json")
+    measured = [comparison(row="ingest", unit="s", ours=[1.0], theirs=[1.0])]
+    monkeypatch.setattr(ingest, "compare", lambda _folder, *, quick: measured)  # noqa: ARG005
+    assert CliRunner().invoke(command.main, ["ingest", "--quick", "--write"]).exit_code == 0
+    here = comparing.machine()
+    monkeypatch.setattr(comparing, "machine", lambda: {**here, "processor": "another"})
+    measured[:] = [comparison(row="ingest", unit="s", ours=[9.0], theirs=[1.0])]
+    done = CliRunner().invoke(command.main, ["ingest", "--quick"])
+    assert done.exit_code == 0
+    assert "Kept is what another processor measured" in done.output
+
+
 def test_what_is_worse_once_is_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that was busy for a moment fails nothing."""
     from benchmarks import ingest
