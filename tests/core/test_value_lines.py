@@ -78,7 +78,7 @@ def test_written_values_are_read_back(value: value_lines.Value) -> None:
 
 def test_a_missing_key_is_named() -> None:
     """A line that somebody took out is asked back."""
-    text = TEXT.replace("  workers: 0 # processes that load images\n", "")
+    text = TEXT.replace("  workers: 4 # processes that load images for a GPU; a CPU loads them between its steps\n", "")
     with pytest.raises(UserError, match="workers"):
         value_lines.changed(text, {"train.workers": 2})
 
