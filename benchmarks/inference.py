@@ -61,8 +61,9 @@ def theirs(weights: Path, images: list[Path]) -> Any:
     from pipeline.adapters import yolo
 
     model = yolo._ultralytics().YOLO(str(weights))  # noqa: SLF001
+    source = images[0].parent if len(images) > 1 else images[0]
     results = model.predict(
-        images[0].parent, imgsz=SIDE, conf=FLOOR, iou=yolo.NMS_IOU, max_det=yolo.MAX_BOXES, rect=False, stream=True,
+        source, imgsz=SIDE, conf=FLOOR, iou=yolo.NMS_IOU, max_det=yolo.MAX_BOXES, rect=False, stream=True,
         verbose=False,
     )  # fmt: skip
     return [(one.boxes.cls.numpy(), one.boxes.conf.numpy(), one.boxes.xyxy.numpy()) for one in results]
