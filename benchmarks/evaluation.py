@@ -30,7 +30,6 @@ ROOT = Path(__file__).parent.parent
 WIDTH, HEIGHT, CLASSES = 640, 480, 10
 RIGHT = 0.8  # share of detections of the class of the label beside them, and some by chance
 NAME = "benchmark"
-ROW = "evaluation"
 ORDER = ["bare", "tailwatch"] * 2 + ["coco"] + ["bare", "tailwatch"]  # the quick ones before and after the slow one
 
 
