@@ -20,7 +20,6 @@ from pipeline.core.portraits import Portrait
 from pipeline.core.synthetic_past import Sketches
 
 _SKETCHES_A_PART = 512  # of the known ones: held against all that are asked for at once
-_TOGETHER = 64  # known sketches that are looked at exactly together
 
 
 class Asking(msgspec.Struct, frozen=True, array_like=True):
@@ -100,15 +99,14 @@ def _hold(known: Sequence[Portrait], asking: Sequence[Asked]) -> None:
     if not known or not asking:
         return
     looks = sketch_codes.looks(np.stack([one.sketch for one in asking]))
-    waiting: list[Waiting] = []
-    for part in _parts(known):
-        limits = np.array([one.limit for one in asking], dtype=np.float32)
-        likely = sketch_codes.likely(looks, sketch_codes.encode(part.sketches), at_least=limits)
-        waiting += likeliest.picked("", part, asking, likely)
-        if len(waiting) >= _TOGETHER:
-            likeliest.hold(waiting)
-            waiting = []
-    likeliest.hold(waiting)
+
+    def found() -> Iterator[Iterator[Waiting]]:
+        for part in _parts(known):
+            limits = np.array([one.limit for one in asking], dtype=np.float32)
+            likely = sketch_codes.likely(looks, sketch_codes.encode(part.sketches), at_least=limits)
+            yield likeliest.picked("", part, asking, likely)
+
+    likeliest.hold_each(found())
 
 
 def _parts(known: Sequence[Portrait]) -> Iterator[Sketches]:

@@ -17,6 +17,8 @@ from pipeline.core.portraits import Sketch
 from pipeline.core.sketch_codes import Pairs
 from pipeline.core.synthetic_past import Sketches
 
+_TOGETHER = 64  # known sketches that are held against those that are asked for at once
+
 Judge = Callable[[Sketch, Sketch, Candidate], tuple[float, str] | None]
 
 
@@ -134,6 +136,17 @@ def picked(run: str, known: Sketches, asking: Sequence[Asked], likely: Pairs) ->
 
 def _no_copy(one: Resembling) -> Resembling:
     return one if one.correlation is None else msgspec.structs.replace(one, correlation=None, how="")
+
+
+def hold_each(found: Iterable[Iterable[Waiting]]) -> None:
+    """Hold sketches as they are found, many together; what a later search asks for follows from those before."""
+    waiting: list[Waiting] = []
+    for some in found:
+        waiting += some
+        if len(waiting) >= _TOGETHER:
+            hold(waiting)
+            waiting = []
+    hold(waiting)
 
 
 def hold(waiting: Sequence[Waiting]) -> None:

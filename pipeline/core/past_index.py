@@ -45,7 +45,6 @@ Found = TypeVar("Found")
 
 _CODE: tuple[ModuleType, ...] = (alignment, candidates, likeliest, portraits, sketch_codes)
 _SKETCHES_A_READ = 512
-_TOGETHER = 64  # known sketches that are held against those that are asked for at once
 _SCHEMA = """
 CREATE TABLE state (code TEXT);
 CREATE TABLE records (
@@ -97,7 +96,7 @@ class Past:
         (newest,) = self._database.execute("SELECT coalesce(max(number), 0) FROM records").fetchone()
         late = {key: one for key, one in asked.items() if one.upto < newest}
         if late:
-            self._search(list(late.values()))
+            likeliest.hold_each(self._likely(list(late.values())))
             for one in late.values():
                 one.judge(self._judge)
             rows = [(key, newest, msgspec.json.encode(one.found)) for key, one in late.items()]
@@ -111,13 +110,12 @@ class Past:
             return Asked(sketch=sketch)
         return Asked(sketch=sketch, upto=row[0], found=msgspec.json.decode(row[1], type=list[Resembling]))
 
-    def _search(self, asked: Sequence[Asked]) -> None:
-        """Hold sketches against the records that are new to them."""
+    def _likely(self, asked: Sequence[Asked]) -> Iterator[Iterator[Waiting]]:
+        """Of each record that is new to some sketches, what they may be alike."""
         rows = (
             "SELECT number, run, sketches, steps, error FROM records WHERE number > ? AND sketches > 0 ORDER BY number"
         )
         looks = sketch_codes.looks(np.stack([one.sketch for one in asked]))
-        waiting: list[Waiting] = []
         for number, run, sketches, steps, error in self._database.execute(rows, (min(one.upto for one in asked),)):
             late = [place for place, one in enumerate(asked) if one.upto < number]
             asking, queries = [asked[place] for place in late], looks[late]
@@ -128,11 +126,7 @@ class Past:
                 known = synthetic_past.sketches(run)
                 if len(known.sketches) != sketches:
                     raise _DamagedError(run)
-                waiting += likeliest.picked(run, known, asking, likely)
-            if len(waiting) >= _TOGETHER:
-                likeliest.hold(waiting)
-                waiting = []
-        likeliest.hold(waiting)
+                yield likeliest.picked(run, known, asking, likely)
 
 
 def _read_codes(number: int, sketches: int, steps: Floats, error: float) -> Iterator[Codes]:

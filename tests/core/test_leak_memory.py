@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 
-from pipeline.core import images, leak_memory, leaks, sketch_codes
-from pipeline.core.candidates import Floats
+from pipeline.core import images, leak_memory, leaks
 from pipeline.core.errors import UserError
 from pipeline.core.leak_memory import Memory
 from pipeline.core.leaks import Alike
 from pipeline.core.manifest import Row
-from pipeline.core.sketch_codes import Codes, Pairs
 from tests.builders import picture, row
+from tests.core.test_leak_search import counting
 
 MEMORY = Path("memory.msgpack")
 KINDS = ["train", "train", "val"]
@@ -109,14 +108,7 @@ def test_an_image_that_is_gone(rows: list[Row]) -> None:
 
 def test_a_new_image_is_searched_for_alone(rows: list[Row], monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer is that of a search for all, and what was found of the others is taken from the memory."""
-    held: list[tuple[int, int]] = []
-    likely = sketch_codes.likely
-
-    def counted(asked: Floats, codes: Codes, *, at_least: Floats) -> Pairs:
-        held.append((len(asked), len(codes.values)))
-        return likely(asked, codes, at_least=at_least)
-
-    monkeypatch.setattr(sketch_codes, "likely", counted)
+    held = counting(monkeypatch)
     wanted = leaks.find(rows, within=2)
     ask(rows[:2], kinds=None)
     held.clear()

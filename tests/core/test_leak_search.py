@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core import impostors, leak_search, sketch_codes
+from pipeline.core import impostors, leak_search, likeliest, sketch_codes
 from pipeline.core.candidates import Candidates, Floats
 from pipeline.core.impostors import Known
 from pipeline.core.leak_search import Searched, search
@@ -93,8 +93,7 @@ def test_copies_are_those_of_the_guard(shown: list[tuple[int, int]]) -> None:
         assert (copies[0].correlation if copies else None) == (match.correlation if match else None)
 
 
-@pytest.fixture
-def looked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+def counting(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """How many sketches were held against how many, of each search."""
     made: list[tuple[int, int]] = []
     likely = sketch_codes.likely
@@ -105,6 +104,12 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
     monkeypatch.setattr(sketch_codes, "likely", counted)
     return made
+
+
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """What each search held against what."""
+    return counting(monkeypatch)
 
 
 def whole(seed: int) -> Portrait:
@@ -150,7 +155,7 @@ def test_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = taken([(seed, change) for seed in range(5) for change in range(4)])
     wanted = search(seen, seen)
     monkeypatch.setattr(leak_search, "_SKETCHES_A_PART", 3)
-    monkeypatch.setattr(leak_search, "_TOGETHER", 1)
+    monkeypatch.setattr(likeliest, "_TOGETHER", 1)
     assert search(seen, seen) == wanted
 
 
