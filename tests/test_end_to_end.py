@@ -178,10 +178,33 @@ def test_review_serves_the_app_and_rebuilds_a_lost_database(project: Project) ->
     """`tailwatch review` makes the dataset anew when the database is gone, and serves the App on localhost."""
     gone = project.folder.parent / "gone"
     (project.folder / ".fiftyone").rename(gone)
+    port = _free_port()
+    output = _interrupted_at_its_page(project, port, "tailwatch", "review", "--no-browser", "--port", str(port))
+    assert "bringing the dataset up to date with the files" in output
+    assert (project.folder / ".fiftyone").is_dir()
+
+
+def test_ctrl_c_before_the_app_is_announced_is_an_end_like_any(project: Project) -> None:
+    """Its page answers before its server knows the workspace: Ctrl-C between the two ends it without an error."""
+    port = _free_port()
+    late = (
+        "import time; from pipeline import review; from pipeline.adapters import voxel_app;"
+        "voxel_app._await = lambda session: time.sleep(300);"
+        f"review.open_app(port={port}, browser=False, rebuild=False)"
+    )
+    assert "FiftyOne App:" not in _interrupted_at_its_page(project, port, "python", "-c", late)
+
+
+def _free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    app = project.start("tailwatch", "review", "--no-browser", "--port", str(port))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def _interrupted_at_its_page(project: Project, port: int, *command: str) -> str:
+    """What a command that serves the App says until Ctrl-C, as soon as its page answers; it ends without an error."""
+    app = project.start(*command)
     try:
         page = _fetch(f"http://127.0.0.1:{port}/", app)
         assert "FiftyOne" in page
@@ -189,8 +212,7 @@ def test_review_serves_the_app_and_rebuilds_a_lost_database(project: Project) ->
         os.killpg(app.pid, signal.SIGINT)
         output, _ = app.communicate(timeout=60)
     assert app.returncode == 0, output
-    assert "bringing the dataset up to date with the files" in output
-    assert (project.folder / ".fiftyone").is_dir()
+    return str(output)
 
 
 def _fetch(address: str, process: subprocess.Popen[str]) -> str:

@@ -47,17 +47,19 @@ def launch(
     os.environ["BROWSER"] = os.environ.get("BROWSER", "") if browser else "true"
     first = dataset.load_saved_view(view) if view else None
     shown = {"view": first} if first is not None and len(first) else {"dataset": dataset}
-    session = fo.launch_app(**shown, address=address, port=port, auto=False, spaces=spaces)
-    _await(session)
-    if browser:
-        session.open()
-    print(f"FiftyOne App: http://{address}:{port}  (Ctrl-C ends it)", flush=True)  # noqa: T201
+    session = None
     try:
+        session = fo.launch_app(**shown, address=address, port=port, auto=False, spaces=spaces)
+        _await(session)
+        if browser:
+            session.open()
+        print(f"FiftyOne App: http://{address}:{port}  (Ctrl-C ends it)", flush=True)  # noqa: T201
         session.wait(-1)
     except KeyboardInterrupt:
-        pass
+        pass  # as it is meant to end, also before the App is announced: its pages are served by then
     finally:
-        session.close()
+        if session is not None:
+            session.close()
 
 
 def check_port(port: int, *, address: str = LOCALHOST) -> None:
@@ -107,7 +109,6 @@ def _await(session: Any) -> None:
     end = time.monotonic() + _PATIENCE
     while not session._client._connected:  # noqa: SLF001 - FiftyOne has no other word for it
         if time.monotonic() > end:
-            session.close()
             raise _no_answer()
         time.sleep(0.1)
 
