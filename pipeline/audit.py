@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -78,10 +79,9 @@ def main(run: str) -> None:
     previous = None if run == paths.BASE else RunPaths(settings.run(run).previous)
     line, best = ((), paths.BASE) if previous is None else _history(audits.read(previous.figures))
     # The detector and the images are measured side by side: neither keeps more than one core busy.
-    with ProcessPoolExecutor(
-        max_workers=1, mp_context=get_context("spawn"), initializer=processes.end_with_parent, initargs=(os.getpid(),)
-    ) as other:
-        beside = other.submit(_beside_real, run, data, settings) if data.synthetic else None
+    with ExitStack() as opened:
+        other = opened.enter_context(_other_process()) if data.synthetic else None
+        beside = other.submit(_beside_real, run, data, settings) if other else None
         trainings = [_evaluate(here, data, settings, number) for number in range(settings.train.seeds)]
         audit = _figures(run, data, trainings, settings, line, best)
     if beside:
@@ -99,6 +99,12 @@ def main(run: str) -> None:
     rare = ", ".join(f"{one.name} {_shown(one.recall.value)}" for one in audit.rare)
     stage.report(f"audit {run}: mAP50-95 {_shown(audit.map50_95.value)}, mAP50 {_shown(audit.map50.value)}, "
                  f"recall of rare classes: {rare or 'none is rare'}")  # fmt: skip
+
+
+def _other_process() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(
+        max_workers=1, mp_context=get_context("spawn"), initializer=processes.end_with_parent, initargs=(os.getpid(),)
+    )
 
 
 def _history(previous: Audit) -> tuple[tuple[Ancestor, ...], str]:

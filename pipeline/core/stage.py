@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import errno
+import os
 import re
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +44,7 @@ def start_plain(main: Callable[[], None]) -> None:
     """Run a stage that has no runs; exit with 1 after a user's error, with 130 after Ctrl-C."""
     argparse.ArgumentParser(description=main.__doc__).parse_args()
     _guarded(main, "")
+    _leave(main)
 
 
 def start(main: Callable[[str], None]) -> None:
@@ -49,6 +53,7 @@ def start(main: Callable[[str], None]) -> None:
     parser.add_argument("--run", required=True, metavar="NAME", help="the run, as in params.yaml, or base")
     name = parser.parse_args().run
     _guarded(lambda: main(name), f" of {name}")
+    _leave(main)
 
 
 def _guarded(action: Callable[[], None], of: str) -> None:
@@ -70,6 +75,22 @@ def _guarded(action: Callable[[], None], of: str) -> None:
         else:
             raise
         sys.exit(1)
+
+
+def _leave(main: Callable[..., None]) -> None:
+    """End a process that is the stage's own as the interpreter would, but for what it does to memory.
+
+    It would take torch's modules apart object by object, 0.4 s, before the system frees all at once.
+    """
+    if main.__module__ != "__main__" or any(not one.daemon for one in threading.enumerate()[1:]):
+        return
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        return  # which the interpreter tells as of any program
+    atexit._run_exitfuncs()  # noqa: SLF001 - there is no public name for it
+    os._exit(0)
 
 
 def _explain_memory(error: BaseException) -> str:

@@ -13,7 +13,6 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
 from scipy.special import betainc, betaincinv, ndtri
 
 Name = TypeVar("Name", bound=Hashable)
@@ -175,6 +174,8 @@ def _check_pairs(lost: float, gained: float, total: float) -> None:
 
 def _upper_loss(lost: float, gained: float, total: float, deviate: float) -> float:
     """Upper end of Tango's interval: the largest loss at which the score statistic is no less than -deviate."""
+    from scipy.optimize import brentq  # takes longer to import than most stages that never ask take to compute
+
     if lost >= total:
         return 1.0
     goal = deviate / math.hypot(1, deviate)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from pipeline.core import stage
 from pipeline.core.errors import UserError
+from tests.project import ROOT
 
 
 def raising(error: BaseException) -> Callable[[str], None]:
@@ -166,3 +169,55 @@ def test_too_little_memory_deeper_down(
 
     assert ended(main, monkeypatch, "--run", "base") == 1
     assert "not enough memory (libtorch_cpu.so: failed to map" in capsys.readouterr().err
+
+
+STAGE = """
+import atexit, sys, threading, time
+from pipeline.core import stage
+
+class Kept:
+    def __del__(self):
+        print("taken apart")
+
+kept = Kept()
+atexit.register(lambda: print("closed"))
+
+def main():
+    \"\"\"Say a word, and leave a thread behind where one is wanted.\"\"\"
+    sys.stdout.write("ran ")
+    if THREAD:
+        threading.Thread(target=lambda: (time.sleep(0.3), print("went on"))).start()
+
+stage.start_plain(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("thread", "said"),
+    [
+        pytest.param("False", "ran closed\n", id="alone"),
+        pytest.param("True", "ran went on\nclosed\ntaken apart\n", id="a thread goes on"),
+    ],
+)
+def test_a_stage_leaves_without_taking_its_modules_apart(tmp_path: Path, thread: str, said: str) -> None:
+    """What was written is out and what was to be done at the end is done; with a thread, it ends as any program."""
+    script = tmp_path / "stage.py"
+    script.write_text(STAGE.replace("THREAD", thread))
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=False, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, said), done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+def test_a_stage_whose_last_words_cannot_be_written_does_not_end_well(tmp_path: Path) -> None:
+    """Output that the disk has no room for is an error, as of any program."""
+    script = tmp_path / "stage.py"
+    script.write_text(STAGE.replace("THREAD", "False"))
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, str(script)], stdout=full, stderr=subprocess.PIPE, check=False, cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+    assert done.returncode != 0
