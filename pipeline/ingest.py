@@ -18,6 +18,7 @@ from pipeline.core import (
     files,
     images,
     impostors,
+    jpeg_file,
     labels,
     manifest,
     params,
@@ -37,6 +38,7 @@ _SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "BMP": ".bmp"}  # of files that are 
 _PIXEL = 8  # bytes, at most: four channels of 16 bits
 _BESIDE = 1 << 26  # bytes of a file for all else than pixels
 _FREE_SPACE = 1 << 26  # bytes left over when everything is stored
+_ASKED_EVERY = 1 << 26  # bytes that are stored before the disk is asked again how much is free
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +80,27 @@ class Intake:
     folder: Path
     rows: dict[str, Row] = field(default_factory=dict)  # by image id
     decisions: list[Decision] = field(default_factory=list)
+    room: int = 0  # bytes that may be stored before the disk is asked again
 
     def decide(self, kind: Literal["image", "box", "label"], image: str, where: str, reason: str = "") -> None:
         """Note that something was kept, or rejected for a reason."""
         decision: Literal["kept", "rejected"] = "rejected" if reason else "kept"
         self.decisions.append(Decision(kind=kind, image=image, where=where, decision=decision, reason=reason))
+
+    def claim(self, size: int) -> None:
+        """Claim so many bytes of the disk for an image.
+
+        Raises:
+            UserError: the disk is nearly full.
+        """
+        if size > self.room:
+            free = shutil.disk_usage(self.folder).free - _FREE_SPACE
+            if size > free:
+                raise UserError(
+                    f"the disk is nearly full: {self.folder.parent}. Free space and run `uv run dvc repro` again."
+                )
+            self.room = min(free, size + _ASKED_EVERY)
+        self.room -= size
 
     def keep(self, row: Row, data: bytes, boxes: list[labels.Box]) -> _Kept:
         """Note an image's row; gives what has to be written."""
@@ -254,6 +272,8 @@ def _look(found: SourceImage, settings: Ingest) -> _File:
     image_id = hashlib.sha256(data).hexdigest()
     if impostors.is_marked(data):
         return _File(image_id=image_id, marked=True)
+    if size := jpeg_file.whole_size(data, max_pixels=settings.max_pixels):
+        return _File(image_id=image_id, stored=data, suffix=_SUFFIXES["JPEG"], size=size)
     try:
         decoded = images.decode(data, max_pixels=settings.max_pixels)
     except ValueError as error:
@@ -281,10 +301,7 @@ def _take(
     copies: Mapping[str, impostors.Match],
 ) -> _Kept | str:
     """Keep one image with its good boxes; gives the reason when the image is rejected."""
-    if len(file.stored) + _FREE_SPACE > shutil.disk_usage(intake.folder).free:
-        raise UserError(
-            f"the disk is nearly full: {intake.folder.parent}. Free space and run `uv run dvc repro` again."
-        )
+    intake.claim(len(file.stored))
     if file.marked:
         return "marked as synthetic by this project; a synthetic image never enters as real"
     if file.image_id in copies:

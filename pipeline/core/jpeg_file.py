@@ -31,6 +31,36 @@ def plain_pixels(data: bytes, *, max_pixels: int) -> npt.NDArray[np.uint8] | Non
         data: of any file.
         max_pixels: for more, nothing is allocated.
     """
+    if _plain_size(data, max_pixels=max_pixels) is None:
+        return None
+    try:
+        return np.asarray(simplejpeg.decode_jpeg(data, colorspace="BGR", strict=True), dtype=np.uint8)
+    except Exception:  # noqa: BLE001 - a decoder of hostile bytes may raise almost anything
+        return None
+
+
+def whole_size(data: bytes, *, max_pixels: int) -> tuple[int, int] | None:
+    """Width and height of a whole JPEG that every reader takes the same way; None where that takes a longer look.
+
+    All of its data is decoded but made into an eighth of the pixels, in grey: in three fifths of the time it finds
+    whatever :func:`plain_pixels` would find.
+
+    Args:
+        data: of any file.
+        max_pixels: for more, nothing is allocated.
+    """
+    size = _plain_size(data, max_pixels=max_pixels)
+    if size is None:
+        return None
+    try:
+        simplejpeg.decode_jpeg(data, colorspace="GRAY", min_height=1, min_width=1, strict=True)
+    except Exception:  # noqa: BLE001 - as above
+        return None
+    return size
+
+
+def _plain_size(data: bytes, *, max_pixels: int) -> tuple[int, int] | None:
+    """Width and height by the header, where that and the markers are plain."""
     start = _first_scan(data)
     if start is None or data.find(_END_BYTES, start) != len(data) - len(_END_BYTES):
         return None  # no JPEG, cut off, something behind it, or the bytes of the end marker among tables
@@ -40,9 +70,9 @@ def plain_pixels(data: bytes, *, max_pixels: int) -> npt.NDArray[np.uint8] | Non
         height, width, colour, _ = simplejpeg.decode_jpeg_header(data)
         if height * width > max_pixels or colour not in _COLOURS or orientation(JpegImageFile(io.BytesIO(data))) != 1:
             return None
-        return np.asarray(simplejpeg.decode_jpeg(data, colorspace="BGR", strict=True), dtype=np.uint8)
-    except Exception:  # noqa: BLE001 - a decoder of hostile bytes may raise almost anything
+    except Exception:  # noqa: BLE001 - as above
         return None
+    return width, height
 
 
 def _first_scan(data: bytes) -> int | None:

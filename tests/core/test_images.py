@@ -291,6 +291,7 @@ def test_plain_jpegs_go_the_quick_way(data: bytes) -> None:
     assert slow is not None
     assert slow.as_is
     assert np.array_equal(quick, slow.pixels)
+    assert jpeg_file.whole_size(data, max_pixels=LIMIT) == (slow.width, slow.height)
 
 
 @settings(max_examples=300)
@@ -305,6 +306,8 @@ def test_the_quick_way_lets_nothing_pass(data: bytes, cuts: list[tuple[int, byte
         at = place % len(data)
         data = data[:at] + put + data[at + dropped :]
     quick = jpeg_file.plain_pixels(data + end, max_pixels=LIMIT)
+    size = jpeg_file.whole_size(data + end, max_pixels=LIMIT)
+    assert size == (None if quick is None else quick.shape[1::-1])  # an eighth of the pixels shows all damage
     if quick is not None:
         slow = longer_look(data + end)
         assert slow is not None
@@ -328,6 +331,7 @@ def test_the_quick_way_lets_nothing_pass(data: bytes, cuts: list[tuple[int, byte
 def test_what_is_out_of_the_ordinary_gets_a_longer_look(data: bytes) -> None:
     """Files that readers take in several ways, or that are no whole JPEGs, do not go the quick way."""
     assert jpeg_file.plain_pixels(data, max_pixels=LIMIT) is None
+    assert jpeg_file.whole_size(data, max_pixels=LIMIT) is None
 
 
 def test_the_quick_way_is_bounded() -> None:
