@@ -4,12 +4,14 @@ Both take the same weights, the same test images and the same synthetic ones, an
 MongoDB that has the boxes, their matches, mAP, and which images are near duplicates. The peer does it as FiftyOne's
 documentation has it: the model applied by ultralytics to the files, `evaluate_detections` with mAP, and Brain's
 `compute_similarity` and `find_duplicates` on the images as vectors of 256 grey values. The stages do beside that what
-an audit is: intervals, diversity, checks of lineage and freshness, a review queue.
+an audit is: intervals, diversity, checks of lineage and freshness, a review queue; and they lay out two runs, for the
+dataset is made anew for each turn, as the peer's is.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -106,6 +108,7 @@ def compare(folder: Path, *, quick: bool) -> list[Comparison]:
 
 
 def _ours(project: Project) -> Cost:
+    shutil.rmtree(project.folder / ".fiftyone")
     audit, review = (
         comparing.python("-m", f"pipeline.{name}", *more, folder=project.folder, PYTHONPATH="")
         for name, more in (("audit", ["--run", RUN]), ("review", []))
