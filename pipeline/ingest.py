@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,25 +18,21 @@ from pipeline.core import (
     files,
     images,
     impostors,
-    jpeg_file,
+    incoming,
     labels,
     manifest,
     params,
     paths,
-    portraits,
     stage,
 )
 from pipeline.core.errors import UserError
+from pipeline.core.incoming import Incoming
 from pipeline.core.manifest import SPLITS, Row
-from pipeline.core.portraits import Portrait
 from pipeline.core.sections import Digits, Ingest
 from pipeline.core.sources import reading
 from pipeline.core.sources.found import Source, SourceImage, to_box
 
 _STEM = 16  # hexadecimal digits of the image id in a file's name
-_SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "BMP": ".bmp"}  # of files that are stored as they are
-_PIXEL = 8  # bytes, at most: four channels of 16 bits
-_BESIDE = 1 << 26  # bytes of a file for all else than pixels
 _FREE_SPACE = 1 << 26  # bytes left over when everything is stored
 _ASKED_EVERY = 1 << 26  # bytes that are stored before the disk is asked again how much is free
 
@@ -50,27 +46,6 @@ class Decision:
     where: str
     decision: Literal["kept", "rejected"]
     reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _File:
-    """What there is to know of an image file before others are looked at.
-
-    Attributes:
-        image_id: SHA-256 of its bytes; empty where they cannot be read.
-        marked: whether it says of itself that it is synthetic.
-        reason: why it cannot be used; empty where it can.
-        stored: the bytes that are kept: its own, or those of a PNG with its pixels.
-        suffix: of the kept file's name.
-        size: width and height in pixels.
-    """
-
-    image_id: str = ""
-    marked: bool = False
-    reason: str = ""
-    stored: bytes = b""
-    suffix: str = ""
-    size: tuple[int, int] = (0, 0)
 
 
 @dataclass(slots=True)
@@ -232,8 +207,8 @@ def _kept(source: Source, settings: Ingest, intake: Intake) -> Iterator[_Kept]:
     claims = {"test": 0, "val": 1, "train": 2, None: 3}
     classes = {name: number for number, name in enumerate(source.classes)}
     ordered = sorted(source.images, key=lambda image: (claims[image.split], image.name))
-    copies = impostors.screen(_portraits(source.images, settings))
-    for found, file in zip(ordered, ahead.mapped(partial(_look, settings=settings), ordered), strict=True):
+    copies = impostors.screen(incoming.portraits_of(source.images, settings))
+    for found, file in zip(ordered, ahead.mapped(partial(incoming.look, settings=settings), ordered), strict=True):
         taken: _Kept | str = found.problem or _take(found, file, settings, intake, classes, copies)
         reason = taken if isinstance(taken, str) else ""
         intake.decide("image", found.name, found.split or "", reason)
@@ -246,55 +221,9 @@ def _kept(source: Source, settings: Ingest, intake: Intake) -> Iterator[_Kept]:
             intake.decide("box", found.name, box.where, "its image was rejected")
 
 
-def _portraits(found: Iterable[SourceImage], settings: Ingest) -> Iterator[Portrait]:
-    """Portraits of the images that can be read; the others are refused for what they are."""
-    readable = (one for one in found if one.problem is None)
-    return (one for one in ahead.mapped(partial(_portrait, settings=settings), readable) if one is not None)
-
-
-def _portrait(found: SourceImage, settings: Ingest) -> Portrait | None:
-    try:
-        data = _bytes(found.path, settings)
-        pixels = images.decode(data, max_pixels=settings.max_pixels).pixels
-    except ValueError:
-        return None
-    return portraits.portrait(pixels, image_id=hashlib.sha256(data).hexdigest(), name=found.name)
-
-
-def _look(found: SourceImage, settings: Ingest) -> _File:
-    """Read and decode an image file, one of many at the same time."""
-    if found.problem:
-        return _File()
-    try:
-        data = _bytes(found.path, settings)
-    except ValueError as error:
-        return _File(reason=str(error))
-    image_id = hashlib.sha256(data).hexdigest()
-    if impostors.is_marked(data):
-        return _File(image_id=image_id, marked=True)
-    if size := jpeg_file.whole_size(data, max_pixels=settings.max_pixels):
-        return _File(image_id=image_id, stored=data, suffix=_SUFFIXES["JPEG"], size=size)
-    try:
-        decoded = images.decode(data, max_pixels=settings.max_pixels)
-    except ValueError as error:
-        return _File(image_id=image_id, reason=str(error))
-    # The name of a file may lie about its format, and readers go by the name.
-    suffix = _SUFFIXES[images.probe(data).format] if decoded.as_is else ".png"
-    stored = data if decoded.as_is else images.encode_png(decoded.pixels)
-    return _File(image_id=image_id, stored=stored, suffix=suffix, size=(decoded.width, decoded.height))
-
-
-def _bytes(path: Path, settings: Ingest) -> bytes:
-    """An image file; a larger one than the largest image without any compression is refused."""
-    try:
-        return bounded.read(path, most=_PIXEL * settings.max_pixels + _BESIDE)
-    except ValueError as error:
-        raise ValueError(f"the file {error}") from None
-
-
 def _take(
     found: SourceImage,
-    file: _File,
+    file: Incoming,
     settings: Ingest,
     intake: Intake,
     classes: Mapping[str, int],

@@ -6,8 +6,7 @@ import re
 
 import pytest
 
-from pipeline import ingest
-from pipeline.core import images, jpeg_file, labels, model_descriptions, params, plain_json, plain_yaml
+from pipeline.core import images, incoming, jpeg_file, labels, model_descriptions, params, plain_json, plain_yaml
 from pipeline.core.sources import found, voc
 from pipeline.core.sources import yolo as yolo_source
 from tests.project import ROOT
@@ -16,7 +15,7 @@ TEXT = " ".join((ROOT / "docs/input.md").read_text().split())
 MIB = 1 << 20
 STATED = {
     "max_pixels": f"{params.load(ROOT / 'params.yaml').ingest.max_pixels // 10**6} million; looked at",
-    "image files": f"{ingest._PIXEL} a pixel of `ingest.max_pixels`, and {ingest._BESIDE // MIB} MiB",
+    "image files": f"{incoming._PIXEL} a pixel of `ingest.max_pixels`, and {incoming._BESIDE // MIB} MiB",
     "chunks": f"chunks of a PNG | {images._MOST_CHUNKS:,} |",
     "image data": f"8 bytes a pixel, and {images._SLACK // MIB} MiB",
     "scans": f"scans of a JPEG | {jpeg_file.MOST_SCANS} |",
