@@ -65,6 +65,7 @@ def test_a_training_without_the_compiler(tmp_path: Path) -> None:
     assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
+@pytest.mark.slow  # each imports torch anew
 @pytest.mark.parametrize(
     "question",
     [

@@ -27,6 +27,7 @@ def detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return model.train()
 
 
+@pytest.mark.slow
 def test_only_the_net_is_computed_in_bfloat16(detector: Any) -> None:
     """Convolutions take bfloat16; what they hand to the loss, the loss and the gradients of the weights are float32."""
     import torch

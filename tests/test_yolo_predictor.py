@@ -16,6 +16,7 @@ from pipeline.adapters.yolo import Predicted
 from pipeline.core import files, images
 from tests.project import ROOT
 
+pytestmark = pytest.mark.slow  # each process imports torch
 SIDE = 96
 FLOOR = 0.001
 PREDICT = """
