@@ -6,12 +6,15 @@ Application to Image Mosaics". Only the part of the page under the object is rea
 
 from __future__ import annotations
 
+from functools import cache, lru_cache
+
 import cv2
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from pipeline.core.synthesis import Floats, Pixels
 
-_LEAST_CLONE = 5  # pixels: OpenCV takes two off each side, and fails where nothing is left
+_LEAST_SOLVED = 5  # pixels: with less of it, there is no inside to speak of
 _MOST_BANDS = 4
 _AROUND = 0.1  # surroundings that Poisson blending takes along, as a fraction of the patch
 _LIGHTER = 20.0  # grey values by which the light may move an object whose surroundings stay behind
@@ -102,17 +105,51 @@ def _window(height: int, width: int) -> Floats:
 def poisson(under: Pixels, patch: Pixels, opacity: Floats) -> None:
     """As :func:`soft`, by gradients: the object's differences are kept, its level follows from the page around it.
 
-    Where it is too small nothing is left to solve, and it gets soft edges.
+    What is added to the page is zero at the rim and has the Laplacian that the patch's gradients ask for under the mask
+    (Pérez et al. 2003, equation 4). Two sine transforms solve that (Simchony, Chellappa & Shao 1990, "Direct
+    Analytical Methods for Solving Poisson Equations in Computer Vision Problems"). Where too little is left to solve,
+    the patch gets soft edges.
     """
     # The rim of the mask has to lie in the surroundings: where it cuts the object, the object takes the page's level.
-    around = 2 * max(round(_AROUND * max(opacity.shape)), 2) + 1
-    solid = (opacity > 0).astype(np.uint8) * np.uint8(255)
-    mask = np.asarray(cv2.dilate(solid, np.ones((around, around), dtype=np.uint8)), dtype=np.uint8)
-    mask[[0, -1]], mask[:, [0, -1]] = 0, 0
-    x, y, width, height = cv2.boundingRect(mask)
-    if min(width, height) < _LEAST_CLONE:
+    around = np.ones([2 * max(round(_AROUND * max(opacity.shape)), 2) + 1] * 2, dtype=np.uint8)
+    solid = np.asarray(cv2.dilate((opacity > 0).astype(np.float32), around), dtype=np.float32)
+    solid[[0, -1]], solid[:, [0, -1]] = 0, 0
+    if min(opacity.shape) < _LEAST_SOLVED:
         soft(under, patch, opacity)
         return
-    centre = (x + width // 2, y + height // 2)
-    page = np.ascontiguousarray(under)
-    np.copyto(under, cv2.seamlessClone(np.ascontiguousarray(patch), page, mask, centre, cv2.NORMAL_CLONE))
+    apart = np.ascontiguousarray(cv2.subtract(patch, under, dtype=cv2.CV_32F).transpose(2, 0, 1))
+    across, down = np.diff(apart, axis=2), np.diff(apart, axis=1)
+    across *= solid[:, 1:] * solid[:, :-1]
+    down *= solid[1:] * solid[:-1]
+    added = _from_laplacian(np.diff(across[:, 1:-1], axis=2) + np.diff(down[:, :, 1:-1], axis=1))
+    inside = under[1:-1, 1:-1]
+    np.copyto(inside, np.clip(np.rint(inside + added.transpose(1, 2, 0)), 0, 255), casting="unsafe")
+
+
+def _from_laplacian(planes: Floats) -> Floats:
+    """Pictures that are zero around, by their Laplacians; shape (planes, height, width)."""
+    # As products of matrices: up to some 300 pixels quicker than fast transforms, whose time depends on the length.
+    (rows, row_values), (columns, column_values) = (_sines(length) for length in planes.shape[1:])
+    with _libraries().limit(limits=1, user_api="blas"):  # a second thread mostly waits, busily
+        found: Floats = rows @ (rows @ planes @ columns / (row_values[:, None] + column_values)) @ columns
+    return found
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()  # to look for them takes longer than to blend
+
+
+@lru_cache(maxsize=128)
+def _sines(length: int) -> tuple[Floats, Floats]:
+    """Eigenvectors of the second difference on a line that is zero at its ends, orthonormal, and their eigenvalues.
+
+    Shapes (length, length), symmetric, and (length,).
+    """
+    numbers = np.arange(1, length + 1)
+    vectors: Floats = np.sin(np.pi / (length + 1) * np.outer(numbers, numbers)).astype(np.float32)
+    vectors *= np.float32(np.sqrt(2 / (length + 1)))
+    values: Floats = (2 * np.cos(np.pi * numbers / (length + 1)) - 2).astype(np.float32)
+    vectors.setflags(write=False)
+    values.setflags(write=False)
+    return vectors, values

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -222,10 +223,18 @@ def background(example: Example, rng: np.random.Generator) -> Pixels:
         return np.broadcast_to(mean.astype(np.uint8), pixels.shape).copy()
     filled = cv2.inpaint(cv2.resize(pixels, small, interpolation=cv2.INTER_AREA), small_mask, 3, cv2.INPAINT_TELEA)
     fill = cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32)
-    grain = pixels.astype(np.float32) - cv2.GaussianBlur(pixels, (5, 5), 0)
-    noise = rng.normal(0, float(grain[mask == 0].std()), size=fill.shape[:2])
-    result = np.where(mask[:, :, None] > 0, fill + noise[:, :, None], pixels)
-    return np.clip(result, 0, 255).astype(np.uint8)
+    inside, outside = np.flatnonzero(mask), np.flatnonzero(mask == 0)
+    blurred = cv2.GaussianBlur(pixels, (5, 5), 0)
+    grain = _at(pixels, outside).astype(np.float32) - _at(blurred, outside)
+    noise = rng.normal(0, float(grain.std()), size=mask.size)
+    result = pixels.copy()
+    result.reshape(-1, 3)[inside] = np.clip(_at(fill, inside) + noise[inside, None], 0, 255)
+    return result
+
+
+def _at(planes: npt.NDArray[Any], places: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+    """Colours at flat places of an image, shape (places, 3)."""
+    return planes.reshape(-1, 3).take(places, axis=0)
 
 
 def context(width: int, height: int) -> int:

@@ -159,6 +159,35 @@ def test_poisson_keeps_differences() -> None:
     assert page[10, 10, 0] == pytest.approx(120, abs=4)
 
 
+@pytest.mark.parametrize(("height", "width"), [(5, 9), (24, 31), (97, 64)])
+def test_poisson_solves_its_equation(height: int, width: int) -> None:
+    """What is added to the page has the Laplacian of the patch's gradients under the mask, and none at the rim."""
+    rng = np.random.default_rng(height)
+    planes = rng.normal(0, 10, (3, height, width)).astype(np.float32)
+    found = np.pad(blending._from_laplacian(planes), ((0, 0), (1, 1), (1, 1)))
+    laplacian = np.diff(found, n=2, axis=1)[:, :, 1:-1] + np.diff(found, n=2, axis=2)[:, 1:-1]
+    assert np.allclose(laplacian, planes, atol=1e-2)
+
+
+def test_poisson_is_near_opencvs() -> None:
+    """On a page with light and an object in another light, it comes to what OpenCV's own does."""
+    rng = np.random.default_rng(4)
+    page, patch = (
+        cv2.resize(rng.uniform(low, high, (4, 4, 3)).astype(np.float32), (80, 80), interpolation=cv2.INTER_CUBIC)
+        .clip(0, 255).astype(np.uint8)
+        for low, high in ((110, 150), (80, 100))
+    )  # fmt: skip
+    cv2.circle(patch, (40, 40), 20, (200, 120, 60), cv2.FILLED)
+    opacity = np.zeros((80, 80), dtype=np.float32)
+    cv2.circle(opacity, (40, 40), 28, 1.0, cv2.FILLED)
+    mask = (opacity > 0).astype(np.uint8) * np.uint8(255)
+    theirs = cv2.seamlessClone(patch, page, cv2.dilate(mask, np.ones((17, 17), np.uint8)), (40, 40), cv2.NORMAL_CLONE)
+    blending.poisson(page, patch, opacity)
+    apart = np.abs(page.astype(np.int16) - theirs)
+    assert apart.mean() < 3
+    assert apart.max() < 20
+
+
 @pytest.mark.parametrize(
     ("level", "light", "moved"),
     [
