@@ -34,6 +34,7 @@ def _arrange(quick: bool, params: dict[str, Any]) -> None:  # noqa: FBT001 - by 
         params["train"]["steps"] = 120
     else:
         params["ingest"]["digits"]["pages"]["test"] = 2000
+        params["train"]["steps"] = 240
     params["runs"] = {RUN: {"arm": "guarded", "generation": 1, "previous": "base"}}
 
 
@@ -93,7 +94,7 @@ def compare(folder: Path, *, quick: bool) -> list[Comparison]:
     done = project.run("dvc", "repro", timeout=1500)
     if done.code:
         sys.exit(done.output)
-    found = comparing.in_turns({"audit": partial(_ours, project), "peer": partial(_peer, project)}, turns=3)
+    found = comparing.in_turns({"audit": partial(_ours, project), "peer": partial(_peer, project)}, turns=2)
     mine = json.loads((project.folder / f"data/audit/{RUN}/audit.json").read_text())["map50_95"]["value"]
     theirs = found["peer"][0].told["map50_95"]
     pages = 40 if quick else 2000

@@ -105,7 +105,7 @@ def compare(folder: Path, *, quick: bool) -> list[Comparison]:
         if "Running stage" in told:
             raise SystemExit(f"there is something to do: {told}")
     found = comparing.in_turns(
-        {name: partial(comparing.run, "dvc", "repro", folder=one.folder) for name, one in ways.items()}, turns=5
+        {name: partial(comparing.run, "dvc", "repro", folder=one.folder) for name, one in ways.items()}, turns=3
     )
     return [
         Comparison(
