@@ -49,7 +49,7 @@ def main(rows: tuple[str, ...], *, quick: bool, write: bool | None) -> None:
         results[kind] = Results(machine=fresh.machine, comparisons={name: whole[name] for name in ordered})
         comparing.write(RESULTS, results)
         if not quick:
-            PAGE.write_text(comparing.table(results["full"]))
+            PAGE.write_text(comparing.table(comparing.read(RESULTS)["full"]))  # with the digits that are kept
         return
     if not comparing.alike(fresh.machine, kept.machine):
         click.echo("Kept is what another processor measured: these ratios are not held against it.", err=True)

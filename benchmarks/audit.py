@@ -34,7 +34,7 @@ def _arrange(quick: bool, params: dict[str, Any]) -> None:  # noqa: FBT001 - by 
         params["train"]["steps"] = 120
     else:
         params["ingest"]["digits"]["pages"]["test"] = 2000
-        params["train"]["steps"] = 240
+        params["train"]["steps"] = 160
     params["runs"] = {RUN: {"arm": "guarded", "generation": 1, "previous": "base"}}
 
 

@@ -125,7 +125,7 @@ def bare(pages: list[Any], objects: list[tuple[Any, Any]], blend: str) -> Callab
 def compare(folder: Path, *, quick: bool) -> list[Comparison]:
     """Images a second a core of each blend, beside the loop and beside what is wanted."""
     way = partial(comparing.python, "-m", "benchmarks.generators", "--images", "50" if quick else "200", folder=folder)
-    rates = [one.told["rates"] for one in comparing.in_turns({"all": way}, turns=3)["all"]]
+    rates = [one.told["rates"] for one in comparing.in_turns({"all": way}, turns=2)["all"]]
     lines = []
     for blend in ("soft", "multiband", "poisson"):
         ours = [one[f"copy_paste {blend}"] for one in rates]

@@ -91,7 +91,7 @@ def compare(folder: Path, *, quick: bool) -> list[Comparison]:
 
     lines = []
     for name, part in NETS.items():
-        found = comparing.in_turns({way: partial(go, way, name) for way in ("ours", "theirs")}, turns=3)
+        found = comparing.in_turns({way: partial(go, way, name) for way in ("ours", "theirs")}, turns=2)
         _require_same(folder)
         given = number // part
         lines.append(

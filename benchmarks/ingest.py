@@ -68,7 +68,7 @@ def compare(folder: Path, *, quick: bool) -> list[Comparison]:
     project = create(folder / "project", partial(_arrange, source))
     stage = partial(_fresh, project.folder)
     loop = partial(comparing.python, "-m", "benchmarks.ingest", str(source), folder=folder)
-    found = comparing.in_turns({"ours": stage, "bare": loop}, turns=3)
+    found = comparing.in_turns({"ours": stage, "bare": loop}, turns=3 if quick else 2)
     what = f"{number:,} JPEG files of {WIDTH} x {HEIGHT} px"
     return [
         Comparison(

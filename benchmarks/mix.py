@@ -106,7 +106,7 @@ def compare(folder: Path, *, quick: bool) -> list[Comparison]:
     write(project.folder, number)
     for run in ("base", *(f"{policy}-1" for policy in POLICIES)):
         comparing.python("-m", "pipeline.mix", "--run", run, folder=project.folder, PYTHONPATH="")
-    return [_compared(project, policy, number, turns=3) for policy in POLICIES]
+    return [_compared(project, policy, number, turns=3 if quick else 2) for policy in POLICIES]
 
 
 def _compared(project: Project, policy: str, number: int, *, turns: int) -> Comparison:

@@ -96,7 +96,7 @@ def compare(folder: Path, *, quick: bool) -> list[Comparison]:
             "faiss": partial(way, "faiss", many),
             "a hundredth": partial(way, "ours", many, "late"),
         },
-        turns=3,
+        turns=2,
     )
     beside = comparing.in_turns(
         {"ours": partial(way, "ours", fewer), "Brain": partial(way, "Brain", fewer)}, turns=1 if quick else 3

@@ -17,9 +17,10 @@ import re
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from benchmarks.comparing import Comparison, Cost
 from tests.project import Project, create
 
 ROW = "training"
+SCORED = ("ours", "yolo train")
 _STEP = re.compile(r"step (\d+)/\d+ +([\d.]+) s")
 _APART = 1.0  # seeds' standard deviations that the means of two ways may differ by
 
@@ -44,7 +46,7 @@ class Case:
         images: for training.
         batch: images a step.
         epochs: passes over the images.
-        seeds: trainings whose mAP is compared; 0 for none.
+        seeds: trainings of each way, one a turn, whose mAP is compared; 0: two turns, and no mAP.
     """
 
     model: str
@@ -89,13 +91,19 @@ def _arrange(case: Case, params: dict[str, Any]) -> None:
 
 
 def _compared(project: Project, case: Case) -> list[Comparison]:
-    def way(name: str, seed: int = 1) -> Cost:
-        told = json.dumps({"model": case.model, "epochs": case.epochs, "seed": seed})
-        return comparing.python("-m", "benchmarks.training", name, told, folder=project.folder)
-
     names = ["ours", "yolo train", "bare loop", *(["bfloat16"] if torch_has_units() else [])]
-    ways = {name: partial(way, name) for name in names}
-    found = comparing.in_turns(ways, turns=3 if case.seeds else 2)
+    scores: dict[str, list[float]] = {name: [] for name in names}
+
+    def way(name: str, seeds: Iterator[int]) -> Cost:
+        told = json.dumps({"model": case.model, "epochs": case.epochs, "seed": next(seeds)})
+        cost = comparing.python("-m", "benchmarks.training", name, told, folder=project.folder)
+        if case.seeds and name in SCORED:
+            scored = comparing.python("-m", "benchmarks.training", "score", "{}", folder=project.folder)
+            scores[name].append(float(scored.told["map50_95"]))
+        return cost
+
+    ways = {name: partial(way, name, count(1)) for name in names}
+    found = comparing.in_turns(ways, turns=case.seeds or 2)
     what = f"{Path(case.model).stem}, {case.steps} steps of {case.batch} images of {case.side} px"
     seen = case.steps * case.batch
 
@@ -116,23 +124,13 @@ def _compared(project: Project, case: Case) -> list[Comparison]:
         *(line("", one, None, whole=False) for one in ways if one == "bfloat16"),
     ]
     if case.seeds:
-        mine, theirs = (_scores(project, case.seeds, partial(way, name)) for name in ("ours", "yolo train"))
+        mine, theirs = (scores[name] for name in SCORED)
         _require_as_good(mine, theirs)
         lines.append(
             Comparison(row=ROW, what=f"{what}, seeds 1 to {case.seeds}", unit="mAP50-95", peer="yolo train", ours=mine,
                        theirs=theirs)
         )  # fmt: skip
     return lines
-
-
-def _scores(project: Project, seeds: int, way: Callable[[int], Cost]) -> list[float]:
-    """MAP50-95 on test of a way of training, seed by seed."""
-    scores = []
-    for seed in range(1, seeds + 1):
-        way(seed)
-        scored = comparing.python("-m", "benchmarks.training", "score", "{}", folder=project.folder)
-        scores.append(float(scored.told["map50_95"]))
-    return scores
 
 
 def _require_as_good(mine: Sequence[float], theirs: Sequence[float]) -> None:
