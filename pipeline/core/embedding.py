@@ -36,7 +36,7 @@ _GREY_FLOOR = 2.0  # grey values: weaker contrast than this counts as little
 _COLOUR_FLOOR = 16.0  # grey values of chroma: weaker colour than this counts as grey
 _FADE = 0.35  # of the window in which edges count: standard deviation, as a fraction of the side
 _STEPS = 1 << 10  # a resampling weight is a whole number of these parts
-_BLOCK = 128  # images at a time
+_BLOCK = 32  # images at a time: of more, the planes leave the cache
 
 DIMENSIONS = _CELLS * _CELLS * _DIRECTIONS + _GREY * _GREY + 2 * _COLOUR * _COLOUR + 1
 
