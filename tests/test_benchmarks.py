@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import __main__ as command
-from benchmarks import comparing
+from benchmarks import comparing, growth
 from benchmarks.comparing import Comparison, Cost, Results
 
 
@@ -162,3 +163,25 @@ def test_what_is_worse_once_is_measured_again(tmp_path: Path, monkeypatch: pytes
     assert CliRunner().invoke(command.main, ["ingest", "--quick", "--write"]).exit_code == 0
     assert CliRunner().invoke(command.main, ["ingest", "--quick"]).exit_code == 0
     assert next(seconds, None) is None
+
+
+def test_growth_is_measured() -> None:
+    """The table of whole stages in the docs is that of the committed measurements, and no stage is left out."""
+    measured = json.loads(growth.RESULT.read_text())
+    assert list(measured) == list(growth.STAGES)
+    assert growth.table(measured) in growth.PAGE.read_text()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        pytest.param([1.0, 2.0, 11.0], "n^1.00", id="linear"),
+        pytest.param([1.0, 1.5, 51.0], "n^2.00", id="quadratic"),
+        pytest.param([1.0, 1.2, 2.0, 11.0], "n^1.00", id="of four"),
+        pytest.param([5.0, 5.0, 5.1], "none", id="not at all"),
+        pytest.param([5.0, 5.1, 6.0], "little", id="from some size on"),
+    ],
+)
+def test_growth(seconds: list[float], said: str) -> None:
+    """Growth is the slope of what comes on top of the smallest project."""
+    assert growth._growth(seconds) == said
