@@ -61,13 +61,8 @@ def main(*, write: bool) -> None:
 def table(measured: dict[str, dict[str, list[float]]]) -> str:
     """The figures as Markdown."""
     sizes = [f"{size:,}" for size in (*SIZES, MOST)]
-    head = [
-        "stage",
-        *(f"s at {one}" for one in sizes),
-        "growth",
-        *(f"MB at {one}" for one in sizes),
-        "KB a further one",
-    ]
+    heads = [[f"{unit} at {one}" for one in sizes] for unit in ("s", "MB")]
+    head = ["stage", *heads[0], "growth", *heads[1], "KB an image"]
     lines = [head, ["---"] * len(head)]
     for stage, found in measured.items():
         empty = [""] * (len(sizes) - len(found["seconds"]))
