@@ -62,7 +62,7 @@ def _arrange(source: Path, params: dict[str, Any]) -> None:
 
 def compare(folder: Path, *, quick: bool) -> list[Comparison]:
     """Seconds of both, start to end."""
-    number = 1_000 if quick else 20_000
+    number = 3_000 if quick else 20_000
     source = folder / "source"
     write(source, number)
     project = create(folder / "project", partial(_arrange, source))
