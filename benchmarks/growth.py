@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ import cv2
 import numpy as np
 
 from benchmarks import comparing
-from tests.project import Project, create
+from tests.project import accept, create
 
 RESULT = comparing.ROOT / "benchmarks" / "growth.json"
 PAGE = comparing.ROOT / "docs" / "scale.md"
@@ -81,7 +80,7 @@ def _growth(seconds: Sequence[float]) -> str:
     least = 0.1 * seconds[0]  # less than that is what one machine takes more or less from run to run
     if high < least:
         return "none"
-    return f"n^{math.log(high / max(low, least / 10)) / math.log(sizes[1] / sizes[0]):.2f}" if low > least else "little"
+    return "little" if low <= least else f"n^{math.log(high / low) / math.log(sizes[1] / sizes[0]):.2f}"
 
 
 def _further(mb: Sequence[float]) -> float:
@@ -103,14 +102,7 @@ def _measure(folder: Path, size: int, measured: dict[str, dict[str, list[float]]
         if size == MOST:
             break
         if stage == "ingest":
-            shutil.rmtree(source)
-            _accept(project)
-
-
-def _accept(project: Project) -> None:
-    done = project.run("tailwatch", "accept", "--yes", "--reviewer", "a tester", "--reason", "made for this")
-    if done.code:
-        sys.exit(done.output)
+            accept(project)
 
 
 def _arrange(source: Path, size: int, params: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ THRESHOLD = 0.97  # cosine similarity
 NOISE = 0.15 / 16  # of a near duplicate, so that its similarity is some 0.99
 LATE = 100  # a night adds one vector for so many
 ROW = "neighbours"
+SHORT = 1.0  # seconds for which searches are repeated, of which the quickest counts
 
 
 def vectors(number: int) -> Any:
@@ -48,8 +49,8 @@ def by_faiss(all_of_them: Any, some: Any) -> int:
     return (found - len(some)) // 2 if some is all_of_them else found
 
 
-def by_brain(all_of_them: Any, _: Any) -> int:
-    """The same by FiftyOne Brain: the number of vectors that are a near duplicate of another."""
+def by_brain(all_of_them: Any) -> None:
+    """The same by FiftyOne Brain; prints the number of vectors that are a near duplicate of another."""
     from pipeline.adapters import voxel
 
     fo = voxel.connect()
@@ -66,21 +67,19 @@ def by_brain(all_of_them: Any, _: Any) -> int:
     seconds = time.perf_counter() - begun
     dataset.delete()
     print(json.dumps({"seconds": seconds, "found": found}))  # noqa: T201
-    return found
 
 
-SHORT = 1.0  # seconds for which searches are repeated, of which the quickest counts
-WAYS = {"ours": ours, "faiss": by_faiss, "Brain": by_brain}
+WAYS = {"ours": ours, "faiss": by_faiss}
 
 
 def child(way: str, number: str, part: str) -> None:
     """Be one of the processes that are measured: search, and print how long it took."""
     those = vectors(int(number))
     some = those if part == "all" else those[-len(those) // LATE :].copy()
-    WAYS["ours" if way == "ours" else "faiss"](those[:2000], those[:2000])  # what a library does once
     if way == "Brain":
-        by_brain(those, some)
+        by_brain(those)
         return
+    WAYS[way](those[:2000], those[:2000])  # what a library does once
     seconds: list[float] = []
     while sum(seconds) < SHORT:  # one search of few is over before a clock says much
         begun = time.perf_counter()

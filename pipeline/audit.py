@@ -7,7 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -79,8 +79,7 @@ def main(run: str) -> None:
     previous = None if run == paths.BASE else RunPaths(settings.run(run).previous)
     line, best = ((), paths.BASE) if previous is None else _history(audits.read(previous.figures))
     # The detector and the images are measured side by side: neither keeps more than one core busy.
-    with ExitStack() as opened:
-        other = opened.enter_context(_other_process()) if data.synthetic else None
+    with _other_process() if data.synthetic else nullcontext() as other:
         beside = other.submit(_beside_real, run, data, settings) if other else None
         trainings = [_evaluate(here, data, settings, number) for number in range(settings.train.seeds)]
         audit = _figures(run, data, trainings, settings, line, best)

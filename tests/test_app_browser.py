@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from pipeline.core.labels import Box
 from pipeline.core.ledger import Entry
 from pipeline.core.manifest import Row
 from tests import project as projects
-from tests.project import Project
+from tests.project import Project, free_port
 
 pytestmark = pytest.mark.slow
 CHROMIUM = Path("/usr/bin/chromium")
@@ -48,9 +47,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture(scope="module")
 def address(project: Project) -> Iterator[str]:
     """The App, served for Ada."""
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        port = trial.getsockname()[1]
+    port = free_port()
     process = project.start(
         "tailwatch", "review", "--no-browser", "--port", str(port), TAILWATCH_REVIEWER="Ada", PYTHONUNBUFFERED="1"
     )

@@ -126,7 +126,7 @@ def test_a_ratio_that_got_worse_fails_the_quick_form(tmp_path: Path, monkeypatch
     kept = command.RESULTS.read_bytes()
     done = run.invoke(command.main, ["ingest", "--quick"])
     assert done.exit_code == 1
-    assert "the ratio is 1.5, 3 times over, kept is 1" in done.output
+    assert "the ratio is 1.5 a second time too, kept is 1" in done.output
     assert command.RESULTS.read_bytes() == kept
     assert not command.PAGE.exists()
     assert run.invoke(command.main, ["ingest"]).exit_code == 0
@@ -154,7 +154,7 @@ def test_what_is_worse_once_is_measured_again(tmp_path: Path, monkeypatch: pytes
     from benchmarks import ingest
 
     monkeypatch.setattr(command, "RESULTS", tmp_path / "results.json")
-    seconds = iter([1.0, 1.5, 1.5, 1.2])
+    seconds = iter([1.0, 1.5, 1.2])
     monkeypatch.setattr(
         ingest,
         "compare",

@@ -22,6 +22,7 @@ import pytest
 from pipeline import doctor
 from pipeline.doctor import database, machine, packages, repository
 from pipeline.doctor.finding import GB, Finding, ok, problem, render, warning
+from tests.project import free_port
 
 LOADER = "mongod: error while loading shared libraries: {}: cannot open shared object file: No such file or directory"
 
@@ -489,9 +490,7 @@ def test_mask(uri: str, shown: str) -> None:
 
 def test_server_that_does_not_answer() -> None:
     """A refused connection is a problem within the timeout, and the password stays unseen."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     finding = database.check_server(f"mongodb://me:s3cret@127.0.0.1:{port}/", timeout=0.5)
     shows(finding, "problem", f"mongodb://me:***@127.0.0.1:{port}/", "refused", "unset FIFTYONE_DATABASE_URI")
     assert "s3cret" not in f"{finding}"

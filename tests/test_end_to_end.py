@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
@@ -18,7 +17,7 @@ import pytest
 
 from studies.collapse import tables
 from tests import study_builders
-from tests.project import ROOT, Project, accept, create, small
+from tests.project import ROOT, Project, accept, create, free_port, small
 from tests.test_notebooks import NOTEBOOKS, execute, outputs
 
 RESULTS = study_builders.PLACES.results
@@ -178,7 +177,7 @@ def test_review_serves_the_app_and_rebuilds_a_lost_database(project: Project) ->
     """`tailwatch review` makes the dataset anew when the database is gone, and serves the App on localhost."""
     gone = project.folder.parent / "gone"
     (project.folder / ".fiftyone").rename(gone)
-    port = _free_port()
+    port = free_port()
     output = _interrupted_at_its_page(project, port, "tailwatch", "review", "--no-browser", "--port", str(port))
     assert "bringing the dataset up to date with the files" in output
     assert (project.folder / ".fiftyone").is_dir()
@@ -186,20 +185,13 @@ def test_review_serves_the_app_and_rebuilds_a_lost_database(project: Project) ->
 
 def test_ctrl_c_before_the_app_is_announced_is_an_end_like_any(project: Project) -> None:
     """Its page answers before its server knows the workspace: Ctrl-C between the two ends it without an error."""
-    port = _free_port()
+    port = free_port()
     late = (
         "import time; from pipeline import review; from pipeline.adapters import voxel_app;"
         "voxel_app._await = lambda session: time.sleep(300);"
         f"review.open_app(port={port}, browser=False, rebuild=False)"
     )
     assert "FiftyOne App:" not in _interrupted_at_its_page(project, port, "python", "-c", late)
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 def _interrupted_at_its_page(project: Project, port: int, *command: str) -> str:

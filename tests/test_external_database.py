@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.doctor import database
-from tests.project import ROOT, Project
+from tests.project import ROOT, Project, free_port
 
 pytestmark = pytest.mark.slow
 WRITE = """
@@ -33,9 +33,7 @@ def server(tmp_path: Path) -> Iterator[str]:
     """A server of its own on a free port; gives its address."""
     executable = database.find_mongod()
     assert executable is not None
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     (tmp_path / "server").mkdir()
     command = [executable, "--dbpath", tmp_path / "server", "--port", str(port), "--bind_ip", "127.0.0.1"]
     process = subprocess.Popen(

@@ -110,13 +110,13 @@ def poisson(under: Pixels, patch: Pixels, opacity: Floats) -> None:
     Analytical Methods for Solving Poisson Equations in Computer Vision Problems"). Where too little is left to solve,
     the patch gets soft edges.
     """
+    if min(opacity.shape) < _LEAST_SOLVED:
+        soft(under, patch, opacity)
+        return
     # The rim of the mask has to lie in the surroundings: where it cuts the object, the object takes the page's level.
     around = np.ones([2 * max(round(_AROUND * max(opacity.shape)), 2) + 1] * 2, dtype=np.uint8)
     solid = np.asarray(cv2.dilate((opacity > 0).astype(np.float32), around), dtype=np.float32)
     solid[[0, -1]], solid[:, [0, -1]] = 0, 0
-    if min(opacity.shape) < _LEAST_SOLVED:
-        soft(under, patch, opacity)
-        return
     apart = np.ascontiguousarray(cv2.subtract(patch, under, dtype=cv2.CV_32F).transpose(2, 0, 1))
     across, down = np.diff(apart, axis=2), np.diff(apart, axis=1)
     across *= solid[:, 1:] * solid[:, :-1]

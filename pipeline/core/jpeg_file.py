@@ -33,10 +33,7 @@ def plain_pixels(data: bytes, *, max_pixels: int) -> npt.NDArray[np.uint8] | Non
     """
     if _plain_size(data, max_pixels=max_pixels) is None:
         return None
-    try:
-        return np.asarray(simplejpeg.decode_jpeg(data, colorspace="BGR", strict=True), dtype=np.uint8)
-    except Exception:  # noqa: BLE001 - a decoder of hostile bytes may raise almost anything
-        return None
+    return _decoded(data, colorspace="BGR")
 
 
 def whole_size(data: bytes, *, max_pixels: int) -> tuple[int, int] | None:
@@ -50,13 +47,17 @@ def whole_size(data: bytes, *, max_pixels: int) -> tuple[int, int] | None:
         max_pixels: for more, nothing is allocated.
     """
     size = _plain_size(data, max_pixels=max_pixels)
-    if size is None:
-        return None
-    try:
-        simplejpeg.decode_jpeg(data, colorspace="GRAY", min_height=1, min_width=1, strict=True)
-    except Exception:  # noqa: BLE001 - as above
+    if size is None or _decoded(data, colorspace="GRAY", min_height=1, min_width=1) is None:
         return None
     return size
+
+
+def _decoded(data: bytes, **way: str | int) -> npt.NDArray[np.uint8] | None:
+    """What simplejpeg makes of a JPEG; None where anything is wrong with it."""
+    try:
+        return np.asarray(simplejpeg.decode_jpeg(data, strict=True, **way), dtype=np.uint8)
+    except Exception:  # noqa: BLE001 - a decoder of hostile bytes may raise almost anything
+        return None
 
 
 def _plain_size(data: bytes, *, max_pixels: int) -> tuple[int, int] | None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -192,32 +193,30 @@ stage.start_plain(main)
 """
 
 
+def run_alone(folder: Path, *, thread: bool = False, **output: Any) -> subprocess.CompletedProcess[str]:
+    """Run the stage in a process of its own."""
+    script = folder / "stage.py"
+    script.write_text(STAGE.replace("THREAD", str(thread)))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run([sys.executable, script], text=True, check=False, cwd=folder, env=environment, **output)
+
+
 @pytest.mark.parametrize(
     ("thread", "said"),
     [
-        pytest.param("False", "ran closed\n", id="alone"),
-        pytest.param("True", "ran went on\nclosed\ntaken apart\n", id="a thread goes on"),
+        pytest.param(False, "ran closed\n", id="alone"),
+        pytest.param(True, "ran went on\nclosed\ntaken apart\n", id="a thread goes on"),
     ],
 )
-def test_a_stage_leaves_without_taking_its_modules_apart(tmp_path: Path, thread: str, said: str) -> None:
+def test_a_stage_leaves_without_taking_its_modules_apart(tmp_path: Path, *, thread: bool, said: str) -> None:
     """What was written is out and what was to be done at the end is done; with a thread, it ends as any program."""
-    script = tmp_path / "stage.py"
-    script.write_text(STAGE.replace("THREAD", thread))
-    done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, check=False, cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    done = run_alone(tmp_path, thread=thread, capture_output=True)
     assert (done.returncode, done.stdout) == (0, said), done.stderr
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
 def test_a_stage_whose_last_words_cannot_be_written_does_not_end_well(tmp_path: Path) -> None:
     """Output that the disk has no room for is an error, as of any program."""
-    script = tmp_path / "stage.py"
-    script.write_text(STAGE.replace("THREAD", "False"))
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [sys.executable, str(script)], stdout=full, stderr=subprocess.PIPE, check=False, cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
+        done = run_alone(tmp_path, stdout=full, stderr=subprocess.PIPE)
     assert done.returncode != 0

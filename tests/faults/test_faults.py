@@ -14,6 +14,7 @@ import pytest
 from tests.faults import disks
 from tests.faults.conftest import Oracle
 from tests.faults.world import VERDICTS, World, in_stage
+from tests.project import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -152,9 +153,7 @@ def test_two_nights_and_a_repro_at_once(world: World, oracle: Oracle) -> None:
 @pytest.mark.usefixtures("all_faults")
 def test_the_app_is_open(world: World, oracle: Oracle) -> None:
     """People look on while a night writes what they look at; the App lives on, and the end is the same."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     app = world.start("tailwatch", "review", "--no-browser", "--port", str(port), output="app.txt")
     try:
         world.wait(lambda: _answers(port), seconds=600)
