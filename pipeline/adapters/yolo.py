@@ -17,7 +17,7 @@ import numpy.typing as npt
 import yaml
 
 from pipeline.adapters import eager_torch
-from pipeline.core import checkpoints, cores, files, images, manifest, model_descriptions, paths
+from pipeline.core import checkpoints, cores, files, heap, images, manifest, model_descriptions, paths
 from pipeline.core.errors import UserError
 from pipeline.core.sections import Train
 
@@ -74,7 +74,7 @@ def _ultralytics() -> Any:
     # look this many times and then sleep: most waits of a small net end before.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     if not hasattr(sys, "get_int_max_str_digits"):
         # Python 3.11 of Ubuntu 22.04 is the first release candidate: it has no limit on the digits of a number, which
         # is what 0 says, nor the functions that torch's compiler looks for.
@@ -193,6 +193,7 @@ def train(
         _model(model)
     if device == "cpu":
         eager_torch.leave_out_compiler()
+        heap.keep_freed()
     with _scratch() as scratch:
         data = _write_dataset(scratch, listed, classes)
         settings = _settings(params, data=data, model=model, device=device, seed=seed)
@@ -222,6 +223,8 @@ def time_steps(listed: Sequence[Path], classes: Sequence[str], params: Train, *,
     model, device = Path(params.model), device_of(params.device)
     with _loading(model):
         _model(model)
+    if device == "cpu":
+        heap.keep_freed()
     with _scratch() as scratch:
         data = _write_dataset(scratch, listed, classes)
         settings = _settings(params, data=data, model=model, device=device, seed=0) | {"epochs": 1}
@@ -314,6 +317,8 @@ def predict(
         model = _model(weights)
     from pipeline.adapters.yolo_predictor import Predictor
 
+    if device_of(device) == "cpu":
+        heap.keep_freed()
     found: list[Predicted] = []
     for start in range(0, len(listed), _PREDICT_BATCH):
         chunk = [images.read(path) for path in listed[start : start + _PREDICT_BATCH]]
