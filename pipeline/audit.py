@@ -29,8 +29,10 @@ from pipeline.core import (
     fits,
     forecasts,
     freshness,
+    heap,
     manifest,
     metrics,
+    object_memory,
     objects,
     params,
     paths,
@@ -251,8 +253,9 @@ def _beside_real(
     """The run's synthetic images beside the real ones."""
     from pipeline.core import drift  # imports scipy.stats, for most of a second in which the detector is measured
 
+    heap.keep_freed()  # what images are embedded in is taken and freed for each block of them
     made = objects.collect(data.synthetic)
-    real = objects.collect([*data.real, *data.val, *data.test])
+    real = object_memory.collect(paths.OBJECTS, [*data.real, *data.val, *data.test])
     audit = settings.audit
     return (
         duplication.measure(made, real, quantile=audit.copy_quantile, hash_distance=audit.near_duplicate),

@@ -21,7 +21,16 @@ from pipeline.adapters import (
     voxel_views,
     voxel_workspace,
 )
-from pipeline.adapters.voxel_contents import LAYOUT, TRUTH, Contents, Evaluation, RunTables, eval_key_of, field_of
+from pipeline.adapters.voxel_contents import (
+    LAYOUT,
+    TRUTH,
+    Contents,
+    Evaluation,
+    RealImage,
+    RunTables,
+    eval_key_of,
+    field_of,
+)
 from pipeline.core.errors import UserError
 
 _LABELS = f"{TRUTH}.detections"
@@ -119,8 +128,9 @@ def _build(fo: Any, name: str, contents: Contents) -> Any:
     }
     dataset.media_type = "image"
     voxel_samples.declare(fo, dataset, _FIELDS)
-    _add_real(dataset, contents)
-    voxel_map.fit(dataset)
+    real = contents.real()
+    _add_real(dataset, real, contents)
+    voxel_map.fit(dataset, [one.row for one in real])
     voxel_workspace.allow_annotation(dataset, contents.classes)
     _update_runs(fo, dataset, contents)
     _complete(fo, dataset, contents)
@@ -175,7 +185,7 @@ def _add_run(fo: Any, dataset: Any, tables: RunTables, contents: Contents) -> fl
         fields = {path: kind for path, kind in fields.items() if not path.startswith(("lost_", "gained_"))}
     voxel_samples.declare(fo, dataset, fields)
     _add_synthetic(dataset, tables, contents)
-    voxel_map.place(dataset.match(fo.ViewField("run") == tables.run))
+    voxel_map.place(dataset.match(fo.ViewField("run") == tables.run), tables.rows)
     test = dataset.match(fo.ViewField("split") == "test")
     _add_predictions(dataset, test, tables, contents.classes)
     _add_found(dataset, test, tables)
@@ -208,8 +218,8 @@ def _fields_of(run: str) -> dict[str, str]:
     }
 
 
-def _add_real(dataset: Any, contents: Contents) -> None:
-    made = [voxel_samples.make(one.row, contents, outcome=one.outcome, reason=one.reason) for one in contents.real()]
+def _add_real(dataset: Any, real: Sequence[RealImage], contents: Contents) -> None:
+    made = [voxel_samples.make(one.row, contents, outcome=one.outcome, reason=one.reason) for one in real]
     voxel_samples.insert(dataset, made)
 
 

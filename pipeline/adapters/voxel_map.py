@@ -5,22 +5,28 @@ The directions are those of the real images alone, so that those of a new genera
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from pipeline.adapters import voxel_labels
 from pipeline.adapters.voxel_contents import EMBEDDING
-from pipeline.core import embedding, images
+from pipeline.core import object_memory, paths
+from pipeline.core.manifest import Row
 
 
-def fit(dataset: Any) -> None:
+def fit(dataset: Any, rows: Sequence[Row]) -> None:
     """Find the directions from the images that are there, which are the real ones, and place these.
+
+    Args:
+        dataset: with the real images alone.
+        rows: of these images.
 
     Source: principal component analysis: Pearson 1901, "On lines and planes of closest fit to systems of points in
     space", Philosophical Magazine 2 (11).
     """
-    vectors = _vectors(dataset)
+    vectors = _vectors(dataset, rows)
     mean = vectors.mean(axis=0)
     _, _, directions = np.linalg.svd(vectors - mean, full_matrices=False)
     axes = np.zeros((2, vectors.shape[1]))
@@ -32,10 +38,10 @@ def fit(dataset: Any) -> None:
     _set(dataset, dataset, vectors)
 
 
-def place(samples: Any) -> None:
-    """Place the images of a view; those of the whole dataset have their directions already."""
+def place(samples: Any, rows: Sequence[Row]) -> None:
+    """Place the images of a view, of which these are the rows; those of the whole dataset have their directions."""
     if len(samples):
-        _set(samples._dataset, samples, _vectors(samples))  # noqa: SLF001 - views have no other word for it
+        _set(samples._dataset, samples, _vectors(samples, rows))  # noqa: SLF001 - views have no other word for it
 
 
 def save(dataset: Any) -> None:
@@ -48,9 +54,10 @@ def save(dataset: Any) -> None:
     fob.compute_visualization(dataset, points=points, brain_key=EMBEDDING, method="manual", verbose=False)
 
 
-def _vectors(samples: Any) -> Any:
-    found = (images.read(path) for path in samples.values("filepath"))
-    return embedding.embed(found).astype(np.float64)
+def _vectors(samples: Any, rows: Sequence[Row]) -> Any:
+    known = {row.image_id: row for row in rows}
+    found = [known[image_id] for image_id in samples.values("image_id")]
+    return object_memory.image_vectors(paths.OBJECTS, found).astype(np.float64)
 
 
 def _set(dataset: Any, samples: Any, vectors: Any) -> None:

@@ -14,6 +14,7 @@ from pipeline.core import (
     forecasts,
     freshness,
     manifest,
+    object_memory,
     objects,
     paths,
 )
@@ -111,7 +112,7 @@ def _freshness(here: RunPaths, names: Sequence[str]) -> Freshness:
 def _duplication(here: RunPaths, settings: Params) -> tuple[Duplication, ...]:
     val = [row for row in manifest.read(paths.VERIFIED_HELD_OUT) if row.split == "val"]
     made = objects.collect(manifest.read(here.synthetic_manifest))
-    real = objects.collect([*manifest.read(here.real_manifest), *val])
+    real = object_memory.collect(paths.OBJECTS, [*manifest.read(here.real_manifest), *val])
     audit = settings.audit
     return duplication.measure(made, real, quantile=audit.copy_quantile, hash_distance=audit.near_duplicate)
 

@@ -21,6 +21,7 @@ import numpy as np
 from pipeline.core import (
     alignment,
     candidates,
+    code_mark,
     duplicates,
     files,
     images,
@@ -37,6 +38,7 @@ from pipeline.core.manifest import Row
 _CODE: tuple[ModuleType, ...] = (
     alignment, candidates, duplicates, images, impostors, leak_search, leaks, likeliest, portraits, sketch_codes
 )  # fmt: skip
+_LIBRARIES: tuple[ModuleType, ...] = (cv2, np, imagehash)
 _Pairs = list[tuple[int, int, str]]
 
 
@@ -59,7 +61,7 @@ class Memory:
 
     def __init__(self, path: Path) -> None:
         """Read what an earlier run remembered; a file that is missing, damaged or of other code is no memory."""
-        self._path, self._code = path, _code()
+        self._path, self._code = path, code_mark.of(_CODE, _LIBRARIES)
         try:
             known = msgspec.msgpack.decode(path.read_bytes(), type=_Remembered)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):
@@ -104,9 +106,3 @@ def _key(rows: Sequence[Row], within: int, kinds: Sequence[str] | None) -> str |
         told = (row.image_id, row.path, kind, kinds is None, size)
         digest.update(f"{told}\n".encode(errors="backslashreplace"))
     return digest.hexdigest()
-
-
-def _code() -> str:
-    """The code that finds pairs, and the versions of the libraries that it is made of."""
-    sources = [files.sha256_file(Path(str(module.__file__))) for module in _CODE]
-    return "\n".join([*sources, cv2.__version__, np.__version__, imagehash.__version__])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,29 @@ from pipeline.core.manifest import Row
 Positions = npt.NDArray[np.int64]
 
 LEAST_SIDE = 2  # pixels: a narrower object shows nothing that could repeat
+WHOLE = -1  # stands for the image itself where objects have the number of their box, or of their class
 _IMAGES_A_BLOCK = 64  # decoded at a time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Seen:
+    """Images and the objects on them, as they were seen; the arrays have one entry each, in no order.
+
+    Attributes:
+        rows: number of the row of the image that each is (on), shape (n,).
+        boxes: number of the box in the label file, from 0; :data:`WHOLE` for an image.
+        classes: class id; :data:`WHOLE` for an image.
+        vectors: from :func:`pipeline.core.embedding.embed`, shape (n, d); zeros for an object that is left out.
+        digests: SHA-256 of the pixels with their shape; empty for an object that is left out.
+        hashes: perceptual hashes, shape (n,).
+    """
+
+    rows: Positions
+    boxes: Positions
+    classes: Positions
+    vectors: Vectors
+    digests: tuple[str, ...]
+    hashes: Hashes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -99,12 +122,55 @@ def collect(rows: Sequence[Row]) -> Collection:
     Raises:
         UserError: an image or label file is missing or damaged.
     """
-    gathered = _Gathered()
-    for start in range(0, len(rows), _IMAGES_A_BLOCK):
-        for number, row in enumerate(rows[start : start + _IMAGES_A_BLOCK], start=start):
-            gathered.add(number, row, images.read(row.path), labels.read(row.label_path))
-        gathered.embed()
-    return gathered.collection()
+    return gather(rows, look(rows, range(len(rows))))
+
+
+def look(rows: Sequence[Row], numbers: Iterable[int]) -> list[Seen]:
+    """Embed and hash some of the images and the objects on them.
+
+    Args:
+        rows: of a manifest.
+        numbers: of the rows whose images are looked at.
+
+    Returns:
+        What was seen, in blocks.
+
+    Raises:
+        UserError: an image or label file is missing or damaged.
+    """
+    left = iter(numbers)
+    return [_look(rows, block) for block in iter(lambda: list(islice(left, _IMAGES_A_BLOCK)), [])]
+
+
+def gather(rows: Sequence[Row], blocks: Sequence[Seen]) -> Collection:
+    """Put what was seen of images into the order of their rows; each image has to be in one of the blocks."""
+    numbers, boxes, classes, hashes = (
+        np.concatenate([np.zeros(0, dtype=kind), *(getattr(one, name) for one in blocks)])
+        for name, kind in (("rows", np.int64), ("boxes", np.int64), ("classes", np.int64), ("hashes", np.uint64))
+    )
+    digests = np.array([digest for one in blocks for digest in one.digests], dtype=object)
+    order = np.lexsort((boxes, numbers))
+    whole, narrow = boxes[order] == WHOLE, digests[order] == ""
+
+    def items(positions: Positions) -> Items:
+        found = [rows[number] for number in numbers[positions]]
+        return Items(
+            ids=tuple(_name(row, box) for row, box in zip(found, boxes[positions].tolist(), strict=True)),
+            images=numbers[positions],
+            splits=tuple(row.split for row in found),
+            vectors=_vectors(blocks, positions),
+            digests=tuple(digests[positions]),
+            hashes=hashes[positions],
+        )
+
+    objects = order[~whole & ~narrow]
+    left_out = order[narrow]
+    return Collection(
+        images=items(order[whole]),
+        objects=items(objects),
+        classes=classes[objects],
+        left_out=tuple(_name(rows[numbers[one]], int(boxes[one])) for one in left_out),
+    )
 
 
 def crop(pixels: Pixels, box: Box) -> Pixels:
@@ -123,71 +189,44 @@ def crop(pixels: Pixels, box: Box) -> Pixels:
     return pixels[y : max(round(bottom * height), y + 1), x : max(round(right * width), x + 1)]
 
 
-@dataclass(slots=True, kw_only=True)
-class _Columns:
-    """What will be `Items`, as it grows."""
-
-    ids: list[str] = field(default_factory=list)
-    images: list[int] = field(default_factory=list)
-    splits: list[str] = field(default_factory=list)
-    digests: list[str] = field(default_factory=list)
-    hashes: list[int] = field(default_factory=list)
-    waiting: list[Pixels] = field(default_factory=list)
-    vectors: list[Vectors] = field(default_factory=list)
-
-    def add(self, name: str, number: int, split: str, pixels: Pixels) -> None:
-        self.ids.append(name)
-        self.images.append(number)
-        self.splits.append(split)
-        self.digests.append(_digest(pixels))
-        self.hashes.append(duplicates.perceptual_hash(pixels))
-        self.waiting.append(pixels)
-
-    def embed(self) -> None:
-        self.vectors.append(embedding.embed(self.waiting))
-        self.waiting.clear()
-
-    def items(self) -> Items:
-        return Items(
-            ids=tuple(self.ids),
-            images=np.array(self.images, dtype=np.int64),
-            splits=tuple(self.splits),
-            vectors=np.concatenate([embedding.embed([]), *self.vectors]),
-            digests=tuple(self.digests),
-            hashes=np.array(self.hashes, dtype=np.uint64),
-        )
+def _look(rows: Sequence[Row], block: Sequence[int]) -> Seen:
+    """Look at the images of a block, and keep none of their pixels."""
+    items = [(number, *item) for number in block for item in _items(rows[number])]
+    shown = [
+        position for position, item in enumerate(items) if min(item[-1].shape[:2]) >= LEAST_SIDE or item[1] == WHOLE
+    ]
+    vectors = np.zeros((len(items), embedding.DIMENSIONS), dtype=np.float32)
+    vectors[shown] = embedding.embed(items[position][-1] for position in shown)
+    digests, hashes = [""] * len(items), np.zeros(len(items), dtype=np.uint64)
+    for position in shown:
+        digests[position] = _digest(items[position][-1])
+        hashes[position] = duplicates.perceptual_hash(items[position][-1])
+    numbers, boxes, classes = np.array([item[:3] for item in items], dtype=np.int64).reshape(-1, 3).T
+    return Seen(rows=numbers, boxes=boxes, classes=classes, vectors=vectors, digests=tuple(digests), hashes=hashes)
 
 
-@dataclass(slots=True, kw_only=True)
-class _Gathered:
-    """What will be a `Collection`, as it grows."""
+def _items(row: Row) -> list[tuple[int, int, Pixels]]:
+    """An image and the objects on it: box, class id and pixels of each."""
+    pixels = images.read(row.path)
+    boxes = enumerate(labels.read(row.label_path))
+    return [(WHOLE, WHOLE, pixels), *((number, box.class_id, crop(pixels, box)) for number, box in boxes)]
 
-    images: _Columns = field(default_factory=_Columns)
-    objects: _Columns = field(default_factory=_Columns)
-    classes: list[int] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
 
-    def add(self, number: int, row: Row, pixels: Pixels, boxes: Sequence[Box]) -> None:
-        self.images.add(row.image_id, number, row.split, pixels)
-        for position, box in enumerate(boxes):
-            name, found = f"{row.image_id}/{position}", crop(pixels, box)
-            if min(found.shape[:2]) < LEAST_SIDE:
-                self.left_out.append(name)
-                continue
-            self.objects.add(name, number, row.split, found)
-            self.classes.append(box.class_id)
+def _vectors(blocks: Sequence[Seen], positions: Positions) -> Vectors:
+    """The vectors at these positions of all blocks, one after the other; a block at a time is held twice."""
+    targets = np.full(sum(len(one.boxes) for one in blocks), -1)
+    targets[positions] = np.arange(len(positions))
+    vectors: Vectors = np.empty((len(positions), embedding.DIMENSIONS), dtype=np.float32)
+    start = 0
+    for one in blocks:
+        target = targets[start : start + len(one.boxes)]
+        vectors[target[target >= 0]] = one.vectors[target >= 0]
+        start += len(target)
+    return vectors
 
-    def embed(self) -> None:
-        self.images.embed()
-        self.objects.embed()
 
-    def collection(self) -> Collection:
-        return Collection(
-            images=self.images.items(),
-            objects=self.objects.items(),
-            classes=np.array(self.classes, dtype=np.int64),
-            left_out=tuple(self.left_out),
-        )
+def _name(row: Row, box: int) -> str:
+    return row.image_id if box == WHOLE else f"{row.image_id}/{box}"
 
 
 def _digest(pixels: Pixels) -> str:

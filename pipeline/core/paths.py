@@ -58,6 +58,7 @@ PORTRAITS = STATE / "portraits"  # of synthetic images, by run: what later ones 
 PORTRAITS_INDEX = PORTRAITS / "index"  # through which they are searched; made anew at need
 PORTRAITS_LOCK = STATE / "portraits.lock"
 LEAKS = STATE / "leaks.msgpack"  # pairs of real images that show the same; made anew at need
+OBJECTS = STATE / "objects"  # what was seen of real images and of the objects on them; made anew at need
 PLANTS = STATE / "plants.json"  # items of the review queue whose labels were broken on purpose
 GENERATING = STATE / "generate"  # what generators of unfinished runs have drawn and learned so far
 ULTRALYTICS = STATE / "ultralytics"

@@ -26,9 +26,11 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc is left as it is")
 def test_what_is_freed_is_taken_again_without_asking_the_system() -> None:
+    """Pieces of all sizes, over and over: the system is asked for pages once."""
     kept, usual = (
         subprocess.run([sys.executable, "-c", PAGES, way], capture_output=True, text=True, check=True).stdout.split()
         for way in ("kept", "usual")
     )
     assert kept[0] == "True"
-    assert int(kept[1]) < 1_000 < 100_000 < int(usual[0])
+    assert int(kept[1]) < 1_000
+    assert int(usual[0]) > 100_000
