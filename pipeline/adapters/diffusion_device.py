@@ -7,7 +7,7 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
-from pipeline.core import cores, paths, stage
+from pipeline.core import cores, heap, paths, stage
 from pipeline.core.errors import UserError
 
 _T = TypeVar("_T")
@@ -36,10 +36,7 @@ def libraries() -> Any:
         HF_HOME=str(paths.STATE.absolute() / "huggingface"), HF_HUB_DISABLE_PROGRESS_BARS="1",
         CUBLAS_WORKSPACE_CONFIG=":4096:8",
     )  # fmt: skip
-    # Torch's threads wait for one another in a busy loop, which makes small nets crawl beside another busy process.
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+    cores.let_threads_sleep()
     try:
         import diffusers
         import safetensors.torch  # noqa: F401 - asked for here, where its absence has its words
@@ -66,6 +63,7 @@ def chosen(device: str | int) -> str:
 
     if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):
         torch.set_num_threads(cores.available())
+        heap.keep_freed()
         return "cpu"
     torch.use_deterministic_algorithms(True, warn_only=True)  # on a CPU they are, and asking costs seconds
     first = "0" if device == "auto" else str(device).split(",")[0].strip()

@@ -70,11 +70,7 @@ def _ultralytics() -> Any:
     os.environ["YOLO_AUTOINSTALL"] = "false"
     os.environ["YOLO_VERBOSE"] = "false"
     os.environ["ULTRALYTICS_SAFE_LOAD"] = "1"
-    # Torch's threads wait for one another in a busy loop, which makes training crawl beside another busy process. They
-    # look this many times and then sleep: most waits of a small net end before.
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    cores.let_threads_sleep()
     if not hasattr(sys, "get_int_max_str_digits"):
         # Python 3.11 of Ubuntu 22.04 is the first release candidate: it has no limit on the digits of a number, which
         # is what 0 says, nor the functions that torch's compiler looks for.

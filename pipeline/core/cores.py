@@ -1,4 +1,4 @@
-"""How many cores a process may compute on."""
+"""How many cores a process may compute on, and what threads do there while they wait."""
 
 from __future__ import annotations
 
@@ -20,3 +20,14 @@ def available() -> int:
     found = present()
     limit = os.environ.get(THREADS_VARIABLE, "")
     return max(min(found, int(limit)), 1) if limit.isdigit() else found
+
+
+def let_threads_sleep() -> None:
+    """Have OpenMP's threads sleep after they waited for a while; to be called before torch is imported.
+
+    They wait for one another in a busy loop, which makes a net crawl beside another busy process. Most waits of a small
+    net end before they have looked so many times. Who sets ``OMP_WAIT_POLICY`` decides.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")

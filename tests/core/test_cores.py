@@ -27,3 +27,26 @@ def test_available(monkeypatch: pytest.MonkeyPatch, limit: str, wanted: int | No
     assert everything == len(os.sched_getaffinity(0)), "ultralytics sets OMP_NUM_THREADS to 1 when it is imported"
     monkeypatch.setenv(cores.THREADS_VARIABLE, limit)
     assert cores.available() == (wanted or everything)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        pytest.param({}, {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}, id="by default"),
+        pytest.param({"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY": "ACTIVE"}, id="the user's policy"),
+        pytest.param(
+            {"GOMP_SPINCOUNT": "5"}, {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "5"}, id="the user's patience"
+        ),
+    ],
+)
+def test_threads_sleep(monkeypatch: pytest.MonkeyPatch, given: dict[str, str], wanted: dict[str, str]) -> None:
+    """Threads sleep after a while; what the user set stays."""
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.setenv(name, "")  # what was there comes back at the end
+        monkeypatch.delenv(name)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    cores.let_threads_sleep()
+    assert {
+        name: value for name, value in os.environ.items() if name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    } == wanted
