@@ -1,12 +1,13 @@
 """An audit end to end: the stages `audit` and `review` beside FiftyOne's own evaluation and Brain.
 
-Both take the same weights, the same test images and the same synthetic ones, and end with a persistent dataset in a
-MongoDB that has the boxes, their matches, mAP, and which images are near duplicates. The peer does it as FiftyOne's
-documentation has it: the model applied by ultralytics to the files, `evaluate_detections` with mAP, and Brain's
-`compute_similarity` and `find_duplicates` on the images as vectors of 256 grey values. The stages do beside that what
-an audit is: intervals, diversity, checks of lineage and freshness, a review queue; and they lay out two runs, for the
-dataset is made anew for each turn, as the peer's is. Once they begin without what earlier audits remember of the real
-objects, as the first audit of a project does, and once with it, as every later one.
+Both take the same weights and the same images, synthetic and real ones of all splits, and end with a persistent dataset
+in a MongoDB that has the images, the boxes, their matches, mAP, and both find which images and which objects are near
+duplicates. The peer does it as FiftyOne's documentation has it: the model applied by ultralytics to the files,
+`evaluate_detections` with mAP, and Brain's `compute_similarity` and `find_duplicates` on images and on patches as
+vectors of 256 grey values. The stages do beside that what an audit is: intervals, diversity, checks of lineage and
+freshness, a review queue; and they lay out two runs, for the dataset is made anew for each turn, as the peer's is. Once
+they begin without what earlier audits remember of the real objects, as the first audit of a project does, and once with
+it, as every later one.
 """
 
 from __future__ import annotations
@@ -42,51 +43,59 @@ def _arrange(quick: bool, params: dict[str, Any]) -> None:  # noqa: FBT001 - by 
 
 def by_fiftyone() -> None:
     """The audit of a run by FiftyOne."""
-    import cv2
-
     from pipeline.adapters import voxel, yolo
-    from pipeline.core import images, labels, manifest, params
+    from pipeline.core import images, labels, manifest, objects, params
 
     settings, here = params.load(), paths.RunPaths(RUN)
     size, floor = settings.train.image_size, settings.audit.confidence
     names = manifest.read_classes(paths.REAL_CLASSES)
-    test = [row for row in manifest.read(paths.VERIFIED_HELD_OUT) if row.split == "test"]
-    made, real = manifest.read(here.synthetic_manifest), manifest.read(here.real_manifest)
+    made, held_out = manifest.read(here.synthetic_manifest), manifest.read(paths.VERIFIED_HELD_OUT)
     fo = voxel.connect()
     import fiftyone.brain as fob
     from fiftyone.utils.ultralytics import to_detections
 
     dataset = fo.Dataset("peer", persistent=True, overwrite=True)
-    for row in test:
+    samples, of_images, of_objects = [], [], []
+    for row in [*made, *manifest.read(here.real_manifest), *held_out]:
+        boxes, pixels = labels.read(row.label_path), images.read(row.path)
         truth = [
             fo.Detection(
                 label=names[box.class_id],
                 bounding_box=[box.x - box.width / 2, box.y - box.height / 2, box.width, box.height],
             )
-            for box in labels.read(row.label_path)
+            for box in boxes
         ]
-        dataset.add_sample(
-            fo.Sample(filepath=str(Path(row.path).absolute()), truth=fo.Detections(detections=truth)), dynamic=False
-        )
+        place = str(Path(row.path).absolute())
+        samples.append(fo.Sample(filepath=place, tags=[row.split], truth=fo.Detections(detections=truth)))
+        of_images.append(_grey(pixels))
+        of_objects.append([_grey(objects.crop(pixels, box)) for box in boxes])
+    ids = dataset.add_samples(samples, dynamic=False, progress=False)
+    test = dataset.match_tags("test")
     yolo._ultralytics()  # noqa: SLF001 - kept off the network
     from ultralytics import YOLO
 
     model = YOLO(str(here.weights))
-    for sample in dataset.iter_samples(autosave=True):
+    for sample in test.iter_samples(autosave=True):
         found = model.predict(sample.filepath, imgsz=size, conf=floor, device="cpu", verbose=False)
         sample["found"] = to_detections(found[0])
-    results = dataset.evaluate_detections("found", gt_field="truth", eval_key="peer", compute_mAP=True, progress=False)
-    everything = fo.Dataset("peer-images", persistent=True, overwrite=True)
-    everything.add_samples([fo.Sample(filepath=str(Path(row.path).absolute())) for row in [*made, *real]])
-    vectors = np.stack([
-        cv2.resize(images.read(row.path), (16, 16), interpolation=cv2.INTER_AREA).mean(axis=2).ravel()
-        for row in [*made, *real]
-    ])  # fmt: skip
-    index = fob.compute_similarity(
-        everything, embeddings=vectors, backend="sklearn", metric="cosine", brain_key="near", progress=False
-    )
-    index.find_duplicates(thresh=0.005)
-    print(json.dumps({"map50_95": results.mAP(), "duplicates": len(index.duplicate_ids)}))  # noqa: T201
+    results = test.evaluate_detections("found", gt_field="truth", eval_key="peer", compute_mAP=True, progress=False)
+    duplicates = {}
+    by_sample = {one: np.array(some) for one, some in zip(ids, of_objects, strict=True) if some}
+    for key, field, vectors in (("images", None, np.array(of_images)), ("objects", "truth", by_sample)):
+        index = fob.compute_similarity(
+            dataset, patches_field=field, embeddings=vectors, backend="sklearn", metric="cosine", brain_key=key,
+            progress=False,
+        )  # fmt: skip
+        index.find_duplicates(thresh=0.005)
+        duplicates[key] = len(index.duplicate_ids)
+    print(json.dumps({"map50_95": results.mAP(), "duplicates": duplicates}))  # noqa: T201
+
+
+def _grey(pixels: Any) -> Any:
+    """256 grey values of an image or of an object."""
+    import cv2
+
+    return cv2.resize(pixels, (16, 16), interpolation=cv2.INTER_AREA).mean(axis=2).ravel()
 
 
 def compare(folder: Path, *, quick: bool) -> list[Comparison]:

@@ -89,12 +89,12 @@ def _leave(main: Callable[..., None]) -> None:
     """
     if main.__module__ != "__main__" or any(not one.daemon for one in threading.enumerate()[1:]):
         return
+    atexit._run_exitfuncs()  # noqa: SLF001 - there is no public name for it
     try:
         sys.stdout.flush()
         sys.stderr.flush()
     except OSError:
         return  # which the interpreter tells as of any program
-    atexit._run_exitfuncs()  # noqa: SLF001 - there is no public name for it
     os._exit(0)
 
 

@@ -198,6 +198,7 @@ def run_alone(folder: Path, *, thread: bool = False, **output: Any) -> subproces
     script = folder / "stage.py"
     script.write_text(STAGE.replace("THREAD", str(thread)))
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop("PYTHONUNBUFFERED", None)  # with it, nothing that is printed waits to be written
     return subprocess.run([sys.executable, script], text=True, check=False, cwd=folder, env=environment, **output)
 
 
