@@ -25,6 +25,7 @@ import numpy as np
 from pipeline.core import (
     alignment,
     candidates,
+    code_mark,
     files,
     likeliest,
     locks,
@@ -191,9 +192,7 @@ def _transaction(database: sqlite3.Connection) -> Iterator[None]:
 
 def _code(judge: Judge) -> str:
     """The code that what is remembered follows from, and the versions of the libraries that it is made of."""
-    modules = (*_CODE, sys.modules[__name__], sys.modules[judge.__module__])
-    sources = [files.sha256_file(Path(str(module.__file__))) for module in modules]
-    return "\n".join([*sources, cv2.__version__, np.__version__])
+    return code_mark.of((*_CODE, sys.modules[__name__], sys.modules[judge.__module__]), (cv2, np))
 
 
 def _codes(number: int) -> Path:
